@@ -1,0 +1,203 @@
+//! The one error type of the engine.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// What went wrong. Recording never fails; these come from creating, attaching, registering and reading.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Error {
+    /// A system call on the segment failed. The source says why; the message says which call on what.
+    Io {
+        /// What was being done, as in "open".
+        action: &'static str,
+        /// The file or folder it was done to.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The user may not open or create the segment: run as its owner, or create it with a group.
+    Permission {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the user would need.
+        needed: String,
+    },
+    /// There is no segment at the path: start a writer, or correct the path.
+    NotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file exists but is not a segment, or its header is damaged: remove it or name another path.
+    NotASegment {
+        /// The file.
+        path: PathBuf,
+        /// The check that failed.
+        reason: String,
+    },
+    /// The segment has another format: update the older of the two programs.
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version or feature found.
+        found: String,
+        /// Version or features that this build supports.
+        supported: String,
+    },
+    /// The segment was written before the last boot. It can be read; a writer must replace it
+    /// (`SegmentOptions::replace_other_boot`).
+    OtherBoot {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The path lies on a file system that writes back to disk, which would stall writers: use tmpfs, or
+    /// say `SegmentOptions::allow_disk`.
+    DiskBacked {
+        /// The folder.
+        path: PathBuf,
+        /// Name or magic number of the file system.
+        file_system: String,
+    },
+    /// The segment changed underneath: truncated, or replaced by another. Attach again.
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// A table of the segment is full: create it with a larger capacity.
+    Full {
+        /// The table, as in "series".
+        table: &'static str,
+        /// How many entries it holds.
+        capacity: u64,
+    },
+    /// The file system has no room for another page: enlarge the tmpfs.
+    NoSpace {
+        /// The section that had to grow.
+        section: &'static str,
+        /// How many bytes were asked for.
+        bytes: u64,
+    },
+    /// The process's file-size limit is below the segment's size: raise `ulimit -f`.
+    FileSizeLimit {
+        /// The limit in bytes.
+        limit: u64,
+        /// The size in bytes that is needed.
+        needed: u64,
+    },
+    /// A family, label or unit name, or a label value, cannot be used. The message says what to use.
+    Invalid {
+        /// What it is, as in "label name".
+        what: &'static str,
+        /// The text given.
+        given: String,
+        /// The rule it breaks and how to mend it.
+        reason: String,
+    },
+    /// The family is registered already, with another type, unit, mode or bucket layout.
+    Conflict {
+        /// The family.
+        family: String,
+        /// Which property differs.
+        property: &'static str,
+        /// Its value in the segment.
+        existing: String,
+        /// The value asked for.
+        requested: String,
+    },
+    /// The family has reached its series limit.
+    SeriesLimit {
+        /// The family.
+        family: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A bucket layout is impossible. The message says what to give.
+    Buckets(String),
+    /// An option has an impossible value. The message says what to give.
+    Options(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io {
+                action,
+                path,
+                source,
+            } => {
+                write!(f, "cannot {action} {}: {source}", path.display())
+            }
+            Error::Permission { path, needed } => {
+                write!(f, "no permission for {}: {needed}", path.display())
+            }
+            Error::NotFound { path } => write!(f, "no segment at {}", path.display()),
+            Error::NotASegment { path, reason } => {
+                write!(f, "{} is not a usable segment: {reason}", path.display())
+            }
+            Error::Version {
+                path,
+                found,
+                supported,
+            } => write!(
+                f,
+                "{} has format {found}, this build supports {supported}; update the older program",
+                path.display()
+            ),
+            Error::OtherBoot { path } => write!(
+                f,
+                "{} was written before the last boot; remove it or let the writer replace it",
+                path.display()
+            ),
+            Error::DiskBacked { path, file_system } => write!(
+                f,
+                "{} is on {file_system}, whose write-back stalls writers; use a tmpfs such as /dev/shm",
+                path.display()
+            ),
+            Error::Changed { path, reason } => {
+                write!(f, "{} changed underneath: {reason}", path.display())
+            }
+            Error::Full { table, capacity } => write!(
+                f,
+                "the {table} table is full ({capacity}); create the segment with a larger one"
+            ),
+            Error::NoSpace { section, bytes } => write!(
+                f,
+                "the file system has no room for {bytes} more bytes of {section}; enlarge the tmpfs"
+            ),
+            Error::FileSizeLimit { limit, needed } => write!(
+                f,
+                "the file-size limit is {limit} bytes and the segment needs {needed}; raise `ulimit -f`"
+            ),
+            Error::Invalid {
+                what,
+                given,
+                reason,
+            } => write!(f, "{what} {given:?}: {reason}"),
+            Error::Conflict {
+                family,
+                property,
+                existing,
+                requested,
+            } => write!(
+                f,
+                "{family} is registered with {property} {existing}, not {requested}; rename one of the two"
+            ),
+            Error::SeriesLimit { family, limit } => {
+                write!(f, "{family} has reached its limit of {limit} series")
+            }
+            Error::Buckets(message) | Error::Options(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! The values of one pass over a segment: owned plain data that every output takes.
+//!
+//! A [`Snapshot`] is a [`Directory`] (what there is: families, series, labels; shared between snapshots
+//! while nothing new is registered) and the values of one moment, in the directory's order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::buckets::Buckets;
+use crate::schema::Kind;
+use crate::unit::{Scale, Unit};
+
+/// Everything that a reader saw in one pass.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When the pass began, in nanoseconds since the Unix epoch.
+    pub time_unix_nanos: u64,
+    /// The segment itself.
+    pub segment: SegmentInfo,
+    /// What there is. Two snapshots with the same `Arc` have the same series in the same order.
+    pub directory: Arc<Directory>,
+    /// A value for each series, in the directory's order.
+    pub(crate) values: Vec<Value>,
+    /// Bucket counts of all histograms, one after another.
+    pub(crate) bucket_counts: Vec<u64>,
+    /// The processes that hold a slot, living or dead.
+    pub processes: Vec<Process>,
+    /// What could not be recorded as asked, by reason.
+    pub losses: Losses,
+    /// Records that were skipped because they made no sense.
+    pub damage: Vec<Damage>,
+}
+
+/// Facts about the segment of a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentInfo {
+    /// Where it is; empty for a segment on the heap.
+    pub path: PathBuf,
+    /// Random number that tells one creation of a segment from another.
+    pub instance: u64,
+    /// Creation time in nanoseconds since the Unix epoch.
+    pub created_unix_nanos: u64,
+    /// Format version, major and minor.
+    pub version: (u32, u32),
+    /// Whether it was created since the last boot. History otherwise.
+    pub this_boot: bool,
+    /// Shards that restartable sequences write, one a possible CPU.
+    pub cpu_shards: u32,
+    /// Shards that atomic additions write.
+    pub fallback_shards: u32,
+    /// Full virtual size in bytes, most of it holes.
+    pub bytes: u64,
+    /// How full each table is.
+    pub tables: Vec<TableFill>,
+}
+
+/// How full one table of a segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableFill {
+    /// Its name.
+    pub table: &'static str,
+    /// Entries in use.
+    pub used: u64,
+    /// Entries there can be.
+    pub capacity: u64,
+    /// Bytes of memory taken so far.
+    pub committed_bytes: u64,
+    /// Bytes of memory it takes when full.
+    pub capacity_bytes: u64,
+}
+
+/// What there is in a segment: families in order of their names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Directory {
+    /// The families, by name.
+    pub families: Vec<Family>,
+}
+
+/// Metrics that share a name, a type, a unit and a help text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// Full name, with the `_total` of a counter.
+    pub name: String,
+    /// What it means, for people.
+    pub help: String,
+    /// Its type.
+    pub kind: Kind,
+    /// The unit it is recorded in.
+    pub unit: Unit,
+    /// The bucket layout, of a histogram.
+    pub buckets: Option<Buckets>,
+    /// The names of the states, of a state set.
+    pub states: Vec<String>,
+    /// How many series it may have.
+    pub series_limit: u64,
+    /// How many registrations were folded into its overflow series.
+    pub overflowed: u64,
+    /// Bytes of memory that one series takes, over all shards.
+    pub series_bytes: u64,
+    /// Its series, sorted by their label sets.
+    pub series: Vec<Series>,
+    /// Where its first value lies.
+    pub(crate) first: usize,
+}
+
+/// One label set of a family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// The labels, sorted by name.
+    pub labels: Vec<Label>,
+    /// Creation time in nanoseconds since the Unix epoch.
+    pub created_unix_nanos: u64,
+}
+
+/// One name and value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label {
+    /// The name.
+    pub name: String,
+    /// The value, any UTF-8.
+    pub value: String,
+}
+
+/// A number as it is recorded, before the family's unit is applied.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// A counter's integer.
+    Unsigned(u64),
+    /// A gauge's integer.
+    Signed(i64),
+    /// A float.
+    Float(f64),
+}
+
+impl Number {
+    /// The number as a float, in recorded units.
+    #[expect(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Unsigned(value) => value as f64,
+            Number::Signed(value) => value as f64,
+            Number::Float(value) => value,
+        }
+    }
+
+    /// The number in base units; integers stay integers where the scale is one.
+    pub fn scaled(self, scale: Scale) -> Number {
+        if scale.is_one() {
+            self
+        } else {
+            Number::Float(scale.apply(self.as_f64()))
+        }
+    }
+}
+
+/// The value of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// No living process has set it.
+    Absent,
+    Number(Number),
+    Each(Vec<ProcessValue>),
+    /// `bucket_counts[first..first + buckets.count()]`
+    Histogram {
+        first: usize,
+        sum: u128,
+    },
+    Info,
+    States(Vec<bool>),
+}
+
+/// What one living process has set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProcessValue {
+    /// The process's slot.
+    pub slot: u32,
+    /// Its process id, in its own pid namespace.
+    pub pid: u32,
+    /// What it set.
+    pub value: Number,
+}
+
+/// The value of one series, as the outputs see it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ValueView<'a> {
+    /// Nothing to show: no living process has set it.
+    Absent,
+    /// A counter or gauge.
+    Number(Number),
+    /// A gauge or state set with a value a process.
+    Each(&'a [ProcessValue]),
+    /// A histogram.
+    Histogram(HistogramView<'a>),
+    /// An info; its value is 1.
+    Info,
+    /// A state set: for each of the family's states, whether it holds.
+    States(&'a [bool]),
+}
+
+/// A family with its values.
+#[derive(Debug, Clone, Copy)]
+pub struct FamilyView<'a> {
+    snapshot: &'a Snapshot,
+    /// The family.
+    pub family: &'a Family,
+}
+
+/// A series with its value.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesView<'a> {
+    /// The series.
+    pub series: &'a Series,
+    /// Its value.
+    pub value: ValueView<'a>,
+}
+
+impl Snapshot {
+    /// The families with their values, by name.
+    pub fn families(&self) -> impl ExactSizeIterator<Item = FamilyView<'_>> {
+        self.directory.families.iter().map(|family| FamilyView {
+            snapshot: self,
+            family,
+        })
+    }
+
+    /// The family called `name`.
+    pub fn family(&self, name: &str) -> Option<FamilyView<'_>> {
+        let families = &self.directory.families;
+        let found = families
+            .binary_search_by(|family| family.name.as_str().cmp(name))
+            .ok()?;
+        Some(FamilyView {
+            snapshot: self,
+            family: &families[found],
+        })
+    }
+
+    /// The value of one series; labels in any order.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<ValueView<'_>> {
+        let mut wanted = labels.to_vec();
+        wanted.sort_unstable();
+        let is_wanted = |series: &Series| {
+            series.labels.len() == wanted.len()
+                && series
+                    .labels
+                    .iter()
+                    .zip(&wanted)
+                    .all(|(label, wanted)| label.name == wanted.0 && label.value == wanted.1)
+        };
+        self.family(name)?
+            .series()
+            .find(|view| is_wanted(view.series))
+            .map(|view| view.value)
+    }
+
+    /// The number of one counter or gauge series, in base units; zero where it is absent.
+    pub fn number(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        match (self.family(name), self.value(name, labels)) {
+            (Some(view), Some(ValueView::Number(number))) => {
+                number.scaled(view.family.unit.scale()).as_f64()
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.values.len()
+    }
+
+    fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
+        match &self.values[index] {
+            Value::Absent => ValueView::Absent,
+            Value::Number(number) => ValueView::Number(*number),
+            Value::Each(values) => ValueView::Each(values),
+            Value::Info => ValueView::Info,
+            Value::States(states) => ValueView::States(states),
+            Value::Histogram { first, sum } => {
+                let count = family.buckets.as_ref().map_or(0, Buckets::count);
+                ValueView::Histogram(HistogramView {
+                    counts: &self.bucket_counts[*first..first + count],
+                    sum: *sum,
+                })
+            }
+        }
+    }
+}
+
+impl<'a> FamilyView<'a> {
+    /// The series with their values, by label set.
+    pub fn series(&self) -> impl ExactSizeIterator<Item = SeriesView<'a>> + use<'a> {
+        let (snapshot, family) = (self.snapshot, self.family);
+        family
+            .series
+            .iter()
+            .enumerate()
+            .map(move |(index, series)| SeriesView {
+                series,
+                value: snapshot.view(family, family.first + index),
+            })
+    }
+
+    /// The bucket layout, of a histogram.
+    pub fn buckets(&self) -> Option<&'a Buckets> {
+        self.family.buckets.as_ref()
+    }
+}
+
+/// The distribution of one histogram series: disjoint bucket counts and the exact sum, in recorded units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistogramView<'a> {
+    /// How many values each bucket of the family's layout took.
+    pub counts: &'a [u64],
+    /// The sum of all values; it lags the counts by the records in flight.
+    pub sum: u128,
+}
+
+impl HistogramView<'_> {
+    /// How many values were recorded: the sum of the buckets, by definition.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// A process that holds a slot of the segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its slot.
+    pub slot: u32,
+    /// How often the slot has been taken.
+    pub generation: u64,
+    /// Its process id, in its own pid namespace.
+    pub pid: u32,
+    /// Inode of its pid namespace.
+    pub pid_namespace: u64,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// When it attached, in nanoseconds since the Unix epoch.
+    pub attached_unix_nanos: u64,
+    /// What it calls itself.
+    pub name: String,
+    /// How it records.
+    pub recording: Recording,
+    /// Whether it lives: whether the kernel still holds its lock.
+    pub alive: bool,
+}
+
+/// How a process records, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recording {
+    /// Restartable sequences on the CPU's own shard.
+    RestartableSequences,
+    /// Atomic additions: this build has no restartable sequence for its target.
+    FallbackTarget,
+    /// Atomic additions: the C library does not register restartable sequences.
+    FallbackLibrary,
+    /// Atomic additions: the kernel or a tunable turned restartable sequences off.
+    FallbackUnregistered,
+    /// Atomic additions: the kernel's restartable sequences failed the self-test.
+    FallbackSelfTest,
+    /// A value that this build does not know.
+    Unknown,
+}
+
+impl Recording {
+    const KNOWN: [Recording; 5] = [
+        Recording::RestartableSequences,
+        Recording::FallbackTarget,
+        Recording::FallbackLibrary,
+        Recording::FallbackUnregistered,
+        Recording::FallbackSelfTest,
+    ];
+
+    /// `rseq` or `fallback`.
+    pub const fn mode(self) -> &'static str {
+        match self {
+            Recording::RestartableSequences => "rseq",
+            Recording::Unknown => "unknown",
+            _ => "fallback",
+        }
+    }
+
+    /// Why, in words for an operator.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Recording::RestartableSequences => "restartable sequences are registered",
+            Recording::FallbackTarget => "no restartable sequence for this target",
+            Recording::FallbackLibrary => "the C library registers no restartable sequences",
+            Recording::FallbackUnregistered => "turned off by the kernel, a tunable or a sandbox",
+            Recording::FallbackSelfTest => "the kernel failed the self-test",
+            Recording::Unknown => "written by a newer version",
+        }
+    }
+
+    pub(crate) fn code(self) -> u64 {
+        Recording::KNOWN
+            .iter()
+            .position(|&known| known == self)
+            .map_or(0, |at| at as u64 + 1)
+    }
+
+    pub(crate) fn from_code(code: u64) -> Recording {
+        let at = usize::try_from(code.wrapping_sub(1)).unwrap_or(usize::MAX);
+        Recording::KNOWN
+            .get(at)
+            .copied()
+            .unwrap_or(Recording::Unknown)
+    }
+}
+
+/// Why something could not be recorded as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Loss {
+    /// A registration went to its family's overflow series: the family is at its limit.
+    SeriesLimit,
+    /// A registration went to the overflow series or nowhere: the series table is full.
+    SeriesTable,
+    /// A registration went nowhere: the family table is full.
+    FamilyTable,
+    /// A registration went nowhere: the string arena is full.
+    Strings,
+    /// A registration went nowhere: the cells of its type are full.
+    Cells,
+    /// A registration went nowhere: the file system has no room for another page.
+    NoSpace,
+    /// A process found no slot: its gauges are not shown.
+    ProcessTable,
+    /// An update was not a number.
+    RejectedNan,
+    /// An update was negative where it must not be.
+    RejectedNegative,
+    /// An update was infinite where it must not be.
+    RejectedInfinite,
+    /// An amount was added to a counter that could not be registered.
+    LostCounter,
+    /// A value was recorded in a histogram that could not be registered.
+    LostHistogram,
+}
+
+impl Loss {
+    /// Every reason, in the order of the segment's words.
+    pub const ALL: [Loss; 12] = [
+        Loss::SeriesLimit,
+        Loss::SeriesTable,
+        Loss::FamilyTable,
+        Loss::Strings,
+        Loss::Cells,
+        Loss::NoSpace,
+        Loss::ProcessTable,
+        Loss::RejectedNan,
+        Loss::RejectedNegative,
+        Loss::RejectedInfinite,
+        Loss::LostCounter,
+        Loss::LostHistogram,
+    ];
+
+    /// The reason as a label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Loss::SeriesLimit => "series_limit",
+            Loss::SeriesTable => "series_table_full",
+            Loss::FamilyTable => "family_table_full",
+            Loss::Strings => "strings_full",
+            Loss::Cells => "cells_full",
+            Loss::NoSpace => "no_space",
+            Loss::ProcessTable => "process_table_full",
+            Loss::RejectedNan => "nan",
+            Loss::RejectedNegative => "negative",
+            Loss::RejectedInfinite => "infinite",
+            Loss::LostCounter => "counter",
+            Loss::LostHistogram => "histogram",
+        }
+    }
+
+    /// What was lost: `registration` (folded or lost), `update` (rejected), or `amount` (recorded nowhere).
+    pub const fn class(self) -> LossClass {
+        match self {
+            Loss::SeriesLimit
+            | Loss::SeriesTable
+            | Loss::FamilyTable
+            | Loss::Strings
+            | Loss::Cells
+            | Loss::NoSpace
+            | Loss::ProcessTable => LossClass::Registration,
+            Loss::RejectedNan | Loss::RejectedNegative | Loss::RejectedInfinite => {
+                LossClass::Rejected
+            }
+            Loss::LostCounter | Loss::LostHistogram => LossClass::Lost,
+        }
+    }
+}
+
+/// What a loss counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossClass {
+    /// Registrations that went to an overflow series or a sink.
+    Registration,
+    /// Updates that were refused for their value.
+    Rejected,
+    /// Amounts and values that went to a sink.
+    Lost,
+}
+
+/// What could not be recorded as asked, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses {
+    pub(crate) counts: [u64; Loss::ALL.len()],
+}
+
+impl Losses {
+    /// How often `loss` happened.
+    pub fn count(&self, loss: Loss) -> u64 {
+        self.counts[loss as usize]
+    }
+
+    /// Every reason with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (Loss, u64)> + '_ {
+        Loss::ALL.into_iter().map(|loss| (loss, self.count(loss)))
+    }
+}
+
+/// A record that was skipped because it made no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The table it is in.
+    pub table: &'static str,
+    /// Its index there.
+    pub index: u64,
+    /// The check that failed.
+    pub reason: String,
+}

@@ -1,0 +1,15 @@
+//! The only door to atomics: the standard ones in a build, loom's in a model.
+//!
+//! Type aliases, because the lint that refuses any other atomic sees through re-exports.
+#![cfg_attr(
+    not(all(test, loom)),
+    expect(clippy::disallowed_types, reason = "this module is the door")
+)]
+
+#[cfg(all(test, loom))]
+use loom::sync::atomic as imp;
+#[cfg(not(all(test, loom)))]
+use std::sync::atomic as imp;
+
+pub(crate) type AtomicU64 = imp::AtomicU64;
+pub(crate) type Ordering = imp::Ordering;
