@@ -200,14 +200,18 @@ pub(crate) fn log_linear_index(value: u64, precision: u8) -> usize {
     (octave as usize) * (1usize << precision) + (value >> octave) as usize
 }
 
-/// The smallest value whose [`log_linear_index`] is `index`.
+/// The smallest value whose [`log_linear_index`] is `index`; 0 where that would be 2^64.
 pub(crate) fn log_linear_lower_bound(index: usize, precision: u8) -> u64 {
     let per_octave = 1usize << precision;
     if index < 2 * per_octave {
         return index as u64;
     }
     let octave = index / per_octave - 1;
-    ((index % per_octave + per_octave) as u64) << octave
+    let within = (index % per_octave + per_octave) as u64;
+    u32::try_from(octave)
+        .ok()
+        .and_then(|octave| within.checked_shl(octave))
+        .unwrap_or(0)
 }
 
 /// A value of the base unit in recorded units, rounded; `None` for NaN, negative and infinite values.
