@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use criterion::Criterion;
-use tachograph::{CounterFamily, Reader};
+use tachograph::{Counter, FamilyHandle, Reader};
 use tachograph_benches::ours::{self, Folder};
 use tachograph_benches::{Role, Workload, criterion, input};
 
@@ -66,7 +66,7 @@ fn register(criterion: &mut Criterion) {
             }
             (family.clone().unwrap(), batch)
         };
-        let call = |(family, batch): (CounterFamily, Vec<[String; 3]>)| {
+        let call = |(family, batch): (FamilyHandle<Counter>, Vec<[String; 3]>)| {
             for values in &batch {
                 family.with(&ours::page_labels(values)).unwrap();
             }

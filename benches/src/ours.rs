@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use tachograph::{
-    Buckets, Counter, CounterFamily, Histogram, Reader, SegmentOptions, Snapshot, Unit, Writer,
+    Buckets, Counter, FamilyHandle, Histogram, Reader, SegmentOptions, Snapshot, Unit, Writer,
 };
 use tempfile::TempDir;
 
@@ -45,7 +45,7 @@ pub fn counter() -> impl FnMut(usize) + Clone + Send {
     move |_| counter.inc()
 }
 
-fn counters() -> CounterFamily {
+fn counters() -> FamilyHandle<Counter> {
     writer()
         .counter("requests_total", "Requests")
         .family()
@@ -145,7 +145,7 @@ impl<H> Many<H> {
 }
 
 /// The family of counters of a page.
-pub fn page_counters(many: &Many<Counter>) -> CounterFamily {
+pub fn page_counters(many: &Many<Counter>) -> FamilyHandle<Counter> {
     many.writer
         .counter("http_requests_total", "Requests")
         .series_limit(MANY as u64)

@@ -64,16 +64,22 @@ pub fn plain_bounds() -> impl FnMut(usize) + Clone {
     }
 }
 
-/// The sum of every shard of `cells` cells, as a snapshot must make.
+/// The sum of `cells` cells over all shards, as a snapshot must make. The shards of a block of cells follow one
+/// another, so that the sums stay in the nearest cache.
 pub fn sum_shards(cells: usize, shards: usize) -> impl FnMut() -> u64 {
-    let all: Vec<u64> = (0..cells * shards).map(|at| at as u64).collect();
-    let mut sums = vec![0; cells];
+    const BLOCK: usize = 512;
+    let blocks = cells.div_ceil(BLOCK);
+    let all: Vec<u64> = (0..blocks * BLOCK * shards).map(|at| at as u64).collect();
+    let mut sums = vec![0; blocks * BLOCK];
     move || {
-        sums.fill(0);
-        for shard in all.chunks_exact(cells) {
-            sums.iter_mut()
-                .zip(shard)
-                .for_each(|(sum, cell)| *sum += cell);
+        let blocks = all.chunks_exact(BLOCK * shards);
+        for (sums, block) in sums.chunks_exact_mut(BLOCK).zip(blocks) {
+            sums.fill(0);
+            for shard in block.chunks_exact(BLOCK) {
+                sums.iter_mut()
+                    .zip(shard)
+                    .for_each(|(sum, cell)| *sum += cell);
+            }
         }
         sums[cells - 1]
     }
