@@ -3,24 +3,22 @@
 use criterion::Criterion;
 use tachograph_benches::page::TextRenderer;
 use tachograph_benches::peers::{measured, metrics, prometheus, prometheus_client};
-use tachograph_benches::{Role, Workload, criterion, limits, ours};
+use tachograph_benches::{Role, Workload, limits, ours};
 
 /// Lines of a histogram of 12 bounds: those, `+Inf`, the sum and the count.
 const HISTOGRAM_LINES: usize = 15;
 /// Cells of it: the buckets and the sum.
 const HISTOGRAM_CELLS: usize = 14;
 
-fn main() {
-    let mut criterion = criterion();
+pub(super) fn run(criterion: &mut Criterion) {
     for (series, size) in [(1_000, "1k"), (10_000, "10k"), (100_000, "100k")] {
         for cpus in [2, 256] {
             let of = format!("{size} counters, {cpus} CPUs");
-            snapshot(&mut criterion, &format!("snapshot, {of}"), series, cpus);
-            counters_page(&mut criterion, &format!("text page, {of}"), series, cpus);
+            snapshot(criterion, &format!("snapshot, {of}"), series, cpus);
+            counters_page(criterion, &format!("text page, {of}"), series, cpus);
         }
     }
-    histograms_page(&mut criterion, "text page, 1k histograms, 2 CPUs", 1_000, 2);
-    criterion.final_summary();
+    histograms_page(criterion, "text page, 1k histograms, 2 CPUs", 1_000, 2);
 }
 
 fn snapshot(criterion: &mut Criterion, name: &str, series: usize, cpus: u32) {

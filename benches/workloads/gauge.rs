@@ -2,13 +2,11 @@
 
 use criterion::Criterion;
 use tachograph_benches::peers::{measured, metrics, metriken, prometheus, prometheus_client};
-use tachograph_benches::{Role, Workload, criterion, limits, ours};
+use tachograph_benches::{Role, Workload, limits, ours};
 
-fn main() {
-    let mut criterion = criterion();
-    set(&mut criterion, "gauge set, 1 thread", 1);
-    set(&mut criterion, "gauge set, 2 threads", 2);
-    criterion.final_summary();
+pub(super) fn run(criterion: &mut Criterion) {
+    set(criterion, "gauge set, 1 thread", 1);
+    set(criterion, "gauge set, 2 threads", 2);
 }
 
 fn set(criterion: &mut Criterion, name: &str, threads: usize) {

@@ -6,20 +6,18 @@ use std::time::Duration;
 use criterion::Criterion;
 use tachograph::{Counter, FamilyHandle, Reader};
 use tachograph_benches::ours::{self, Folder};
-use tachograph_benches::{Role, Workload, criterion, input};
+use tachograph_benches::{Role, Workload, input};
 
 /// Series of the segments that are attached to.
 const SERIES: usize = 1_000;
 /// Series registered between two looks at the clock.
 const BATCH: usize = 1_000;
 
-fn main() {
-    let mut criterion = criterion();
-    attach_reader(&mut criterion);
-    attach_writer(&mut criterion);
-    register(&mut criterion);
-    look_up(&mut criterion);
-    criterion.final_summary();
+pub(super) fn run(criterion: &mut Criterion) {
+    attach_reader(criterion);
+    attach_writer(criterion);
+    register(criterion);
+    look_up(criterion);
 }
 
 fn attach_reader(criterion: &mut Criterion) {

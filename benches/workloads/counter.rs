@@ -2,33 +2,23 @@
 
 use criterion::Criterion;
 use tachograph_benches::peers::{measured, metrics, metriken, prometheus, prometheus_client};
-use tachograph_benches::{Role, Workload, criterion, limits, ours};
+use tachograph_benches::{Role, Workload, limits, ours};
 
-fn main() {
-    let mut criterion = criterion();
-    by_handle(&mut criterion, "counter add, 1 thread", 1);
-    by_handle(&mut criterion, "counter add, 2 threads, one series", 2);
-    of_sixteen(
-        &mut criterion,
-        "counter add, random of 16 series, 1 thread",
-        1,
-    );
-    of_sixteen(
-        &mut criterion,
-        "counter add, random of 16 series, 2 threads",
-        2,
-    );
+pub(super) fn run(criterion: &mut Criterion) {
+    by_handle(criterion, "counter add, 1 thread", 1);
+    by_handle(criterion, "counter add, 2 threads, one series", 2);
+    of_sixteen(criterion, "counter add, random of 16 series, 1 thread", 1);
+    of_sixteen(criterion, "counter add, random of 16 series, 2 threads", 2);
     by_labels(
-        &mut criterion,
+        criterion,
         "counter add by label strings, 16 series, 1 thread",
         1,
     );
     by_labels(
-        &mut criterion,
+        criterion,
         "counter add by label strings, 16 series, 2 threads",
         2,
     );
-    criterion.final_summary();
 }
 
 fn by_handle(criterion: &mut Criterion, name: &str, threads: usize) {

@@ -4,15 +4,13 @@ use criterion::Criterion;
 use tachograph_benches::peers::{
     hdrhistogram, measured, metrics, metriken, prometheus, prometheus_client,
 };
-use tachograph_benches::{Role, Workload, criterion, limits, ours};
+use tachograph_benches::{Role, Workload, limits, ours};
 
-fn main() {
-    let mut criterion = criterion();
-    log_linear(&mut criterion, "histogram record, log-linear, 1 thread", 1);
-    log_linear(&mut criterion, "histogram record, log-linear, 2 threads", 2);
-    bounds(&mut criterion, "histogram record, 12 bounds, 1 thread", 1);
-    bounds(&mut criterion, "histogram record, 12 bounds, 2 threads", 2);
-    criterion.final_summary();
+pub(super) fn run(criterion: &mut Criterion) {
+    log_linear(criterion, "histogram record, log-linear, 1 thread", 1);
+    log_linear(criterion, "histogram record, log-linear, 2 threads", 2);
+    bounds(criterion, "histogram record, 12 bounds, 1 thread", 1);
+    bounds(criterion, "histogram record, 12 bounds, 2 threads", 2);
 }
 
 fn log_linear(criterion: &mut Criterion, name: &str, threads: usize) {
