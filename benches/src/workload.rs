@@ -4,7 +4,6 @@
     reason = "the flag stops a thread; it is not the engine's"
 )]
 
-use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -108,8 +107,8 @@ impl<'a> Workload<'a> {
     {
         let beside = self.threads == 2;
         self.measure(role, name, make, |bencher, op: &mut O| match beside {
-            true => repeat_beside(bencher, op),
-            false => repeat(bencher, op),
+            true => time_beside(bencher, op),
+            false => time(bencher, op),
         });
     }
 
@@ -121,7 +120,7 @@ impl<'a> Workload<'a> {
         make: impl FnOnce() -> O,
     ) {
         if self.threads == 1 {
-            self.measure(role, name, make, |bencher, op| repeat(bencher, op));
+            self.measure(role, name, make, |bencher, op| time(bencher, op));
         }
     }
 
@@ -177,29 +176,33 @@ impl<'a> Workload<'a> {
     }
 }
 
-/// Times `op` on one input after another.
+/// Does `op` so many times, on one input after another.
 ///
 /// Criterion's own loop hides every result from the compiler, which then keeps the loop's state in memory:
-/// a nanosecond for each operation. These operations have their effect in memory and need no hiding.
-#[inline(always)]
-fn repeat<O: FnMut(usize) + Clone>(bencher: &mut Bencher<'_>, op: &O) {
+/// a nanosecond for each operation. These operations have their effect in memory and need no hiding. This is
+/// the only place that calls them, so that they are inlined here as they would be in a program's loop.
+#[inline(never)]
+fn repeat<O: FnMut(usize)>(mut op: O, count: usize) -> O {
+    for turn in 0..count {
+        op(turn % INPUTS);
+    }
+    op
+}
+
+fn time<O: FnMut(usize) + Clone>(bencher: &mut Bencher<'_>, op: &O) {
     bencher.iter_custom(|count| {
-        let mut op = op.clone();
+        let op = op.clone();
+        let count = usize::try_from(count).expect("a count");
         let start = Instant::now();
-        for turn in 0..count {
-            op(input_of(turn));
-        }
-        start.elapsed()
+        let op = repeat(op, count);
+        let elapsed = start.elapsed();
+        drop(op);
+        elapsed
     });
 }
 
-#[inline(always)]
-fn input_of(turn: u64) -> usize {
-    usize::try_from(turn).unwrap_or(0) % INPUTS
-}
-
 /// Times `op` while another thread does the same without a pause.
-fn repeat_beside<O: FnMut(usize) + Clone + Send>(bencher: &mut Bencher<'_>, op: &O) {
+fn time_beside<O: FnMut(usize) + Clone + Send>(bencher: &mut Bencher<'_>, op: &O) {
     let stop = &AtomicBool::new(false);
     let (running, wait) = mpsc::channel();
     thread::scope(|scope| {
@@ -207,12 +210,12 @@ fn repeat_beside<O: FnMut(usize) + Clone + Send>(bencher: &mut Bencher<'_>, op: 
         scope.spawn(move || {
             let mut running = Some(running);
             while !stop.load(Ordering::Relaxed) {
-                (0..INPUTS).for_each(|input| other(black_box(input)));
+                other = repeat(other, INPUTS);
                 running.take().map(|running| running.send(()));
             }
         });
         wait.recv().expect("the other thread runs");
-        repeat(bencher, op);
+        time(bencher, op);
         stop.store(true, Ordering::Relaxed);
     });
 }

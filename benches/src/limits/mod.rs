@@ -205,3 +205,38 @@ fn packed(text: &str) -> u64 {
     let length = bytes.len();
     pair(0) << 48 | pair(length / 2 - 1) << 32 | pair(length - 2) << 16 | length as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_find_what_a_search_finds() {
+        let bounds = BoundTable::new();
+        let edges = input::BOUNDS_NANOS
+            .iter()
+            .flat_map(|&at| [at - 1, at, at + 1]);
+        for value in edges.chain(*input::NANOS) {
+            let expected = input::BOUNDS_NANOS.partition_point(|&bound| bound < value);
+            assert_eq!(bounds.index(value), expected, "{value}");
+        }
+        let labels = LabelTable::new();
+        for series in 0..16 {
+            assert_eq!(labels.find(input::label_values(series)), Some(series));
+        }
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn restartable_adds_are_all_there() {
+        let Some(cells) = PerCpu::new() else { return };
+        let threads = [(); 4].map(|()| {
+            let mut add = cells.add_one();
+            std::thread::spawn(move || (0..1_000_000).for_each(&mut add))
+        });
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(cells.sum(0), 4_000_000);
+    }
+}

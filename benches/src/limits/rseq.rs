@@ -84,6 +84,12 @@ impl PerCpu {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn sum(self, index: usize) -> u64 {
+        let shards = self.cells[index..].iter().step_by(SHARD_CELLS);
+        shards.map(|cell| cell.load(Ordering::Relaxed)).sum()
+    }
+
     /// The CPU number is read and used inside the sequence, and the add is its one committing store.
     #[inline(always)]
     fn add(self, index: usize, amount: u64) {

@@ -25,3 +25,31 @@ fn forever<T>(value: T) -> &'static T {
 fn sixteen<T>(make: impl FnMut(usize) -> T) -> [T; 16] {
     array::from_fn(make)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_render_the_same_series() {
+        let check = |what: &str, pages: [usize; 4]| {
+            let [first, ..] = pages;
+            let is_alike = |&bytes: &usize| bytes.abs_diff(first) < first / 50;
+            assert!(pages.iter().all(is_alike), "{what}: {pages:?} bytes");
+        };
+        let counters = [
+            prometheus::counters_page(500)(),
+            prometheus_client::counters_page(500)(),
+            metrics::counters_page(500)(),
+            measured::counters_page(500)(),
+        ];
+        check("counters", counters);
+        let histograms = [
+            prometheus::histograms_page(50)(),
+            prometheus_client::histograms_page(50)(),
+            metrics::histograms_page(50)(),
+            measured::histograms_page(50)(),
+        ];
+        check("histograms", histograms);
+    }
+}
