@@ -9,7 +9,9 @@ use terminal_size::{Height, Width};
 /// Facts about standard output.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
-    pub(crate) is_tty: bool,
+    is_tty: bool,
+    /// Whether it can be drawn over in place.
+    pub(crate) redraws: bool,
     pub(crate) colour: bool,
     pub(crate) utf8: bool,
     pub(crate) width: usize,
@@ -37,6 +39,7 @@ impl Terminal {
         let (width, height) = if is_tty { measure() } else { (80, 24) };
         Terminal {
             is_tty,
+            redraws: is_tty && !dumb,
             colour: is_tty && !no_colour && !dumb,
             utf8: !ascii && locale_is_utf8(|name| env::var(name).ok()),
             width,
@@ -49,6 +52,7 @@ impl Terminal {
     pub(crate) fn plain(width: usize, utf8: bool) -> Terminal {
         Terminal {
             is_tty: false,
+            redraws: false,
             colour: false,
             utf8,
             width,

@@ -54,32 +54,34 @@ struct Unreadable<'a> {
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {
     let health = match context.snapshot() {
         Ok(snapshot) => collect(&snapshot),
-        Err(failure) => return Err(unreadable(failure, context)),
+        Err(failure) => return Err(unreadable(&failure, context)),
     };
-    if context.is_json() {
-        context.write_json(&health)?;
+    let written = if context.is_json() {
+        context.write_json(&health)
     } else {
-        context.write(|out| write_health(&health, out, &context.terminal))?;
-    }
-    match health.verdict {
-        Verdict::Damaged => Err(Failure::Told),
-        Verdict::Ok | Verdict::Warning => Ok(()),
+        context.write(|out| write_health(&health, out, &context.terminal))
+    };
+    match (written, health.verdict) {
+        (Err(failure), _) if !failure.is_broken_pipe() => Err(failure),
+        // The exit status is an answer too, and stands when nobody reads the rest.
+        (_, Verdict::Damaged) => Err(Failure::Told),
+        (_, Verdict::Ok | Verdict::Warning) => Ok(()),
     }
 }
 
-fn unreadable(failure: Failure, context: &Context) -> Failure {
+fn unreadable(failure: &Failure, context: &Context) -> Failure {
     let error = failure.to_string();
     let document = Unreadable {
         verdict: "unreadable",
         error: &error,
     };
-    let written = if context.is_json() {
-        context.write_json(&document)
-    } else {
-        Ok(())
-    };
-    let message = Failure::Message(format!("UNREADABLE: {error}"));
-    written.err().unwrap_or(message)
+    if context.is_json()
+        && let Err(failure) = context.write_json(&document)
+        && !failure.is_broken_pipe()
+    {
+        return failure;
+    }
+    Failure::Message(format!("UNREADABLE: {error}"))
 }
 
 fn collect(snapshot: &Snapshot) -> Health {

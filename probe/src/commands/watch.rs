@@ -85,7 +85,7 @@ struct Display<'a> {
 
 impl<'a> Display<'a> {
     fn new(context: &'a Context, units: Units) -> Result<Display<'a>, Failure> {
-        let redraws = context.terminal.is_tty && !context.is_json();
+        let redraws = context.terminal.redraws && !context.is_json();
         Ok(Display {
             context,
             terminal: context.terminal.clone(),
