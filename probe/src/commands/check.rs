@@ -130,7 +130,7 @@ fn warnings(segment: &SegmentView, processes: &ProcessCounts, losses: &Losses) -
         }
     }
     for (loss, count) in losses.iter().filter(|&(_, count)| count > 0) {
-        warnings.push(format!("{count} {}", loss_words(loss)));
+        warnings.push(format!("{}: {count}", loss_words(loss)));
     }
     for process in &processes.fallback {
         let name = printable(&process.name);
@@ -142,14 +142,14 @@ fn warnings(segment: &SegmentView, processes: &ProcessCounts, losses: &Losses) -
     warnings
 }
 
-/// What was lost and why, to follow a count.
+/// What was lost and why.
 pub(crate) fn loss_words(loss: Loss) -> String {
     let what = match loss.class() {
         LossClass::Registration => "registrations folded or lost",
         LossClass::Rejected => "updates refused",
         LossClass::Lost => "amounts lost",
     };
-    format!("{what}: {}", loss.name())
+    format!("{what} ({})", loss.name())
 }
 
 fn write_health(health: &Health, out: &mut dyn Write, terminal: &Terminal) -> io::Result<()> {
@@ -190,8 +190,8 @@ fn verdict_line(health: &Health, terminal: &Terminal) -> String {
             (Paint::Warning, "WARNING", format!("undamaged, {warnings}"))
         }
         Verdict::Damaged => {
-            let records = counted(health.damage.len(), "record");
-            (Paint::Bad, "DAMAGED", format!("{records} make no sense"))
+            let records = counted(health.damage.len(), "damaged record");
+            (Paint::Bad, "DAMAGED", records)
         }
     };
     format!("{}: {path}: {rest}", terminal.paint(paint, word))

@@ -57,7 +57,7 @@ fn write_everything(
     procs::table(&everything.processes, now).write(out, terminal)?;
     heading(out, "# Losses")?;
     for (loss, count) in everything.losses.0.iter() {
-        writeln!(out, "{count} {}", check::loss_words(loss))?;
+        writeln!(out, "{}: {count}", check::loss_words(loss))?;
     }
     heading(out, "# Damage")?;
     for damage in &everything.damage {
