@@ -66,7 +66,7 @@ impl<'a> Change<'a> {
     pub(crate) fn distribution(&self, family: &Family, labels: &[Label]) -> Option<Distribution> {
         let labels: Vec<(&str, &str)> = labels
             .iter()
-            .map(|label| (label.name.as_str(), label.value.as_str()))
+            .map(|label| (&*label.name, label.value.as_str()))
             .collect();
         self.window.histogram(&family.name, &labels)
     }

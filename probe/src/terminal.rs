@@ -9,7 +9,7 @@ use terminal_size::{Height, Width};
 /// Facts about standard output.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
-    is_tty: bool,
+    pub(crate) is_tty: bool,
     /// Whether it can be drawn over in place.
     pub(crate) redraws: bool,
     pub(crate) colour: bool,

@@ -60,12 +60,12 @@ pub(crate) fn run(arguments: &Ls, context: &Context) -> Result<(), Failure> {
 }
 
 fn collect(snapshot: &Snapshot, filter: &Filter, arguments: &Ls) -> Listing {
-    let families = snapshot.directory.families.iter();
-    let mut families: Vec<ListedFamily> = families
-        .filter(|family| filter.admits_family(&family.name))
-        .map(|family| ListedFamily {
-            facts: FamilyFacts::new(family),
-            series: arguments.series.then(|| series(family)),
+    let mut families: Vec<ListedFamily> = snapshot
+        .families()
+        .filter(|view| filter.admits_family(&view.family.name))
+        .map(|view| ListedFamily {
+            facts: FamilyFacts::new(&view),
+            series: arguments.series.then(|| series(view.family)),
         })
         .collect();
     match arguments.sort {

@@ -31,7 +31,8 @@ pub(crate) struct FamilyFacts {
 }
 
 impl FamilyFacts {
-    pub(crate) fn new(family: &Family) -> FamilyFacts {
+    pub(crate) fn new(view: &tachograph::FamilyView<'_>) -> FamilyFacts {
+        let family = view.family;
         FamilyFacts {
             name: family.name.clone(),
             kind: family.kind.name(),
@@ -42,7 +43,7 @@ impl FamilyFacts {
             states: family.states.clone(),
             series_count: family.series.len(),
             series_limit: family.series_limit,
-            overflowed: family.overflowed,
+            overflowed: view.overflowed(),
             series_bytes: family.series_bytes,
         }
     }
@@ -138,8 +139,8 @@ pub(crate) struct BucketView {
 }
 
 impl HistogramView {
-    fn new(family: &Family, view: tachograph::HistogramView<'_>) -> HistogramView {
-        let distribution = view.distribution(family);
+    fn new(family: &Family, view: tachograph::HistogramView<'_>) -> Option<HistogramView> {
+        let distribution = view.distribution(family)?;
         let quantile = |q| distribution.quantile(q).map(Amount::Float);
         let buckets = distribution
             .buckets()
@@ -148,7 +149,7 @@ impl HistogramView {
                 upper: Amount::Float(upper),
                 count,
             });
-        HistogramView {
+        Some(HistogramView {
             count: distribution.count(),
             sum: if family.unit.scale().is_one() {
                 Amount::Unsigned(view.sum)
@@ -164,7 +165,7 @@ impl HistogramView {
             max: distribution.max().map(Amount::Float),
             buckets: buckets.collect(),
             rows: chart::rows(family, view.counts),
-        }
+        })
     }
 }
 
@@ -196,7 +197,7 @@ impl WindowView {
 }
 
 fn label<'a>(series: &'a Series, name: &str) -> Option<&'a str> {
-    let found = series.labels.iter().find(|label| label.name == name);
+    let found = series.labels.iter().find(|label| &*label.name == name);
     found.map(|label| label.value.as_str())
 }
 
@@ -212,8 +213,10 @@ pub(super) fn value(
     filter: &Filter,
 ) -> Option<ValueView> {
     let scale = family.unit.scale();
-    if let tachograph::ValueView::Each(values) = series.value {
-        let values: Vec<EachView> = values
+    if let tachograph::ValueView::Each(set) = series.value
+        && !set.is_empty()
+    {
+        let values: Vec<EachView> = set
             .iter()
             .filter(|each| {
                 let (pid, slot) = (each.pid.to_string(), each.slot.to_string());
@@ -230,15 +233,15 @@ pub(super) fn value(
                 state: state_name(family, each.value),
             })
             .collect();
-        let is_shown = !values.is_empty() || admits(filter, series.series);
-        return is_shown.then_some(ValueView::Each(values));
+        return (!values.is_empty()).then_some(ValueView::Each(values));
     }
     admits(filter, series.series).then(|| match series.value {
         tachograph::ValueView::Number(number) => ValueView::Value(Some(Amount::new(number, scale))),
         tachograph::ValueView::Info => ValueView::Value(Some(Amount::Unsigned(1))),
-        tachograph::ValueView::Histogram(view) => {
-            ValueView::Histogram(Box::new(HistogramView::new(family, view)))
-        }
+        tachograph::ValueView::Histogram(view) => match HistogramView::new(family, view) {
+            Some(histogram) => ValueView::Histogram(Box::new(histogram)),
+            None => ValueView::Value(None),
+        },
         tachograph::ValueView::States(holds) => ValueView::States(StatesView(
             family
                 .states
@@ -247,12 +250,13 @@ pub(super) fn value(
                 .zip(holds.iter().copied())
                 .collect(),
         )),
-        _ => ValueView::Value(None),
+        tachograph::ValueView::Each(_) => ValueView::Each(Vec::new()),
+        tachograph::ValueView::Absent => ValueView::Value(None),
     })
 }
 
 fn state_name(family: &Family, value: tachograph::Number) -> Option<String> {
-    let tachograph::Number::Unsigned(index) = value else {
+    let tachograph::Number::Signed(index) = value else {
         return None;
     };
     family.states.get(usize::try_from(index).ok()?).cloned()
@@ -264,7 +268,7 @@ pub(crate) fn families(snapshot: &Snapshot, filter: &Filter) -> Vec<FamilyView> 
         .families()
         .filter(|view| filter.admits_family(&view.family.name))
         .map(|view| FamilyView {
-            facts: FamilyFacts::new(view.family),
+            facts: FamilyFacts::new(&view),
             series: view
                 .series()
                 .filter_map(|series| {

@@ -1,9 +1,12 @@
 //! `procs` and `check`.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 use tachograph::SegmentOptions;
 
-use crate::support::{Demo, folder, probe};
+use crate::support::{Demo, attach, folder, probe};
 
 #[test]
 fn procs_shows_who_is_attached() {
@@ -25,14 +28,45 @@ fn procs_shows_who_is_attached() {
     assert!(attached <= document["time_unix_nanos"].as_u64().unwrap());
 }
 
+const SHORT_LIVED: &str = "PROBE_TEST_SHORT_LIVED";
+
+/// The body of the process that the next test starts.
 #[test]
-fn a_detached_process_is_not_alive() {
+#[ignore = "run by `an_ended_process_is_dead`"]
+fn short_lived() {
+    let path = std::env::var(SHORT_LIVED).unwrap();
+    let writer = attach(Path::new(&path));
+    writer
+        .counter("left_total", "Left behind")
+        .register()
+        .unwrap()
+        .add(5);
+    writer.gauge("gone_jobs", "Gone").register().unwrap().set(5);
+}
+
+#[test]
+fn an_ended_process_is_dead() {
     let folder = folder();
     let path = folder.path().join("one.seg");
-    drop(crate::support::attach(&path));
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "health::short_lived"])
+        .env(SHORT_LIVED, &path)
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    let text = probe(&path, &["procs"]);
+    let words: Vec<&str> = text.lines()[1].split_whitespace().collect();
+    assert_eq!(words[3..5], ["tester", "dead"]);
     let document = probe(&path, &["check", "--format", "json"]).json();
+    assert_eq!(document["verdict"], "ok");
     assert_eq!(document["processes"]["alive"], 0);
+    assert_eq!(document["processes"]["dead"], 1);
     assert_eq!(document["processes"]["fallback"], json!([]));
+    let values = probe(&path, &["get"]);
+    assert_eq!(
+        values.lines()[1..],
+        ["    -  gone_jobs", "    5  left_total"]
+    );
 }
 
 #[test]
