@@ -1,7 +1,17 @@
 //! Times of the segment for people: `2025-11-21 13:27:03Z` and `12m`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 const NANOS: u64 = 1_000_000_000;
 const DAY: u64 = 86_400;
+
+/// Now, in nanoseconds since the Unix epoch.
+pub(crate) fn now_unix_nanos() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |elapsed| {
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
 
 /// Date and time of day in UTC, to the second.
 pub(crate) fn utc(unix_nanos: u64) -> String {

@@ -159,18 +159,18 @@ fn write_histogram(
     };
     writeln!(
         out,
-        "  count {}  sum {}  mean {}",
+        "  count {}  sum {}  mean {}  min {}  max {}",
         histogram.count,
         units.amount(histogram.sum, unit),
         show(histogram.mean),
+        show(histogram.min),
+        show(histogram.max),
     )?;
     let quantiles = [
-        ("min", histogram.min),
         ("p50", histogram.p50),
         ("p90", histogram.p90),
         ("p99", histogram.p99),
         ("p99.9", histogram.p999),
-        ("max", histogram.max),
     ];
     let shown = quantiles.map(|(name, value)| format!("{name} {}", show(value)));
     writeln!(out, "  {}", shown.join("  "))

@@ -17,7 +17,7 @@ use crate::source;
 use crate::table::{Align, Table, cut};
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::{self, Units};
-use crate::views::{Amount, TickView, ValueView, WatchedSeries};
+use crate::views::{Amount, TickView, ValueView, WatchedFamily, WatchedSeries};
 
 pub(crate) fn run(arguments: Watch, context: &Context) -> Result<(), Failure> {
     let units = context.units(arguments.selection.raw);
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: Watch, context: &Context) -> Result<(), Failure> {
         }
         let (newer, message) = follower.look();
         if let Some(message) = message {
-            display.say(message);
+            display.say(message)?;
         }
         if let Some(newer) = newer {
             display.show(&TickView::new(older.as_ref(), &newer, &filter))?;
@@ -78,6 +78,8 @@ struct Display<'a> {
     terminal: Terminal,
     units: Units,
     screen: Option<Screen>,
+    /// What was shown last on the screen.
+    shown: Vec<String>,
     /// What the screen hid, to be told when it is gone.
     messages: Vec<String>,
     is_first: bool,
@@ -91,6 +93,7 @@ impl<'a> Display<'a> {
             terminal: context.terminal.clone(),
             units,
             screen: redraws.then(Screen::enter).transpose()?,
+            shown: Vec::new(),
             messages: Vec::new(),
             is_first: true,
         })
@@ -104,31 +107,43 @@ impl<'a> Display<'a> {
         }
     }
 
-    fn say(&mut self, message: String) {
-        if self.screen.is_some() {
-            self.messages.push(message);
-        } else {
+    /// Tells that the segment went or came. A screen shows it at once, for its values are old now.
+    fn say(&mut self, message: String) -> Result<(), Failure> {
+        if self.screen.is_none() {
             self.context.say(&message);
+            return Ok(());
         }
+        let time = clock::utc(clock::now_unix_nanos());
+        self.messages.push(format!("{time}  {message}"));
+        self.draw()
     }
 
     fn show(&mut self, tick: &TickView) -> Result<(), Failure> {
         if self.context.is_json() {
             return self.context.write_json_line(tick);
         }
-        let Some(screen) = &mut self.screen else {
-            let gap = if self.is_first { "" } else { "\n" };
-            self.is_first = false;
-            let text = lines(tick, self.units, &self.terminal).join("\n");
-            return self.context.write(|out| writeln!(out, "{gap}{text}"));
-        };
-        self.terminal.remeasure();
-        let mut lines = lines(tick, self.units, &self.terminal);
-        if let Some(message) = self.messages.last() {
-            let message = cut(message, self.terminal.width, &self.terminal);
-            lines.insert(1, self.terminal.paint(Paint::Warning, &message));
+        if self.screen.is_some() {
+            self.terminal.remeasure();
+            self.shown = lines(tick, self.units, &self.terminal);
+            return self.draw();
         }
-        Ok(screen.draw(lines, &self.terminal)?)
+        let gap = if self.is_first { "" } else { "\n" };
+        self.is_first = false;
+        let text = lines(tick, self.units, &self.terminal).join("\n");
+        self.context.write(|out| writeln!(out, "{gap}{text}"))
+    }
+
+    /// Draws what was shown last, under the last message.
+    fn draw(&mut self) -> Result<(), Failure> {
+        let Some(screen) = &mut self.screen else {
+            return Ok(());
+        };
+        let message = self.messages.last().map(|message| {
+            let message = cut(&printable(message), self.terminal.width, &self.terminal);
+            self.terminal.paint(Paint::Warning, &message)
+        });
+        let lines = message.into_iter().chain(self.shown.iter().cloned());
+        Ok(screen.draw(lines.collect(), &self.terminal)?)
     }
 }
 
@@ -141,7 +156,7 @@ impl Drop for Display<'_> {
     }
 }
 
-/// A line with the time, then a table.
+/// A line with the time, then the tables.
 fn lines(tick: &TickView, units: Units, terminal: &Terminal) -> Vec<String> {
     let window = match tick.seconds {
         Some(seconds) => format!("{} s", units::digits(seconds, 3)),
@@ -157,74 +172,70 @@ fn lines(tick: &TickView, units: Units, terminal: &Terminal) -> Vec<String> {
         None => title,
     };
     let mut lines = vec![terminal.paint(Paint::Dim, &title)];
-    let table = table(tick, units);
-    if table.is_empty() {
-        lines.push("no series to show yet".into());
-    } else {
+    let tables = [scalar_table(tick, units), histogram_table(tick, units)];
+    let mut is_empty = true;
+    for table in tables.iter().filter(|table| !table.is_empty()) {
         lines.extend(table.lines(terminal));
+        is_empty = false;
+    }
+    if is_empty {
+        lines.push("no series to show yet".into());
     }
     lines
 }
 
-fn table(tick: &TickView, units: Units) -> Table {
-    let series = || {
-        let families = tick.families.iter();
-        families.flat_map(|family| family.series.iter().map(move |series| (family, series)))
-    };
-    let has_histograms =
-        series().any(|(_, watched)| matches!(watched.series.value, ValueView::Watched(_)));
-    let columns = [
+fn all_series(tick: &TickView) -> impl Iterator<Item = (&WatchedFamily, &WatchedSeries)> {
+    let families = tick.families.iter();
+    families.flat_map(|family| family.series.iter().map(move |series| (family, series)))
+}
+
+/// Everything that is not a histogram; rates of counters only.
+fn scalar_table(tick: &TickView, units: Units) -> Table {
+    let mut table = Table::new(&[
         ("VALUE", Align::Right),
         ("RATE", Align::Right),
-        ("P50", Align::Right),
-        ("P99", Align::Right),
         ("SERIES", Align::Left),
-    ];
-    let is_shown = |index: usize| has_histograms || !(2..4).contains(&index);
-    let shown: Vec<_> = columns
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, column)| is_shown(index).then_some(column))
-        .collect();
-    let mut table = Table::new(&shown).cut_last();
-    for (family, watched) in series() {
-        for row in rows(&family.name, family.kind, &family.unit, watched, units) {
-            let row = row.into_iter().enumerate();
-            table.row(row.filter_map(|(index, cell)| is_shown(index).then(|| cell.into())));
+    ])
+    .cut_last();
+    for (family, watched) in all_series(tick) {
+        let rate = match watched.rate {
+            Some(rate) => units.rate(rate.as_f64(), &family.unit),
+            None if family.kind == "counter" => "-".into(),
+            None => String::new(),
+        };
+        for (value, name) in get::scalars(&family.name, &family.unit, &watched.series, units) {
+            table.row([value.into(), rate.as_str().into(), name.into()]);
         }
     }
     table
 }
 
-/// Value, rate, p50, p99 and name for each line of a series.
-fn rows(
-    family: &str,
-    kind: &str,
-    unit: &str,
-    watched: &WatchedSeries,
-    units: Units,
-) -> Vec<[String; 5]> {
-    let rate = |unit| match watched.rate {
-        Some(rate) => units.rate(rate.as_f64(), unit),
-        None if kind == "counter" || kind == "histogram" => "-".into(),
-        None => String::new(),
-    };
-    if let ValueView::Watched(histogram) = &watched.series.value {
+/// The histograms, with percentiles of the values of the window.
+fn histogram_table(tick: &TickView, units: Units) -> Table {
+    let mut table = Table::new(&[
+        ("COUNT", Align::Right),
+        ("RATE", Align::Right),
+        ("P50", Align::Right),
+        ("P99", Align::Right),
+        ("SERIES", Align::Left),
+    ])
+    .cut_last();
+    for (family, watched) in all_series(tick) {
+        let ValueView::Watched(histogram) = &watched.series.value else {
+            continue;
+        };
         let show = |amount: Option<Amount>| match amount {
-            Some(amount) => units.float(amount.as_f64(), unit),
+            Some(amount) => units.float(amount.as_f64(), &family.unit),
             None => "-".into(),
         };
-        let window = histogram.window;
-        return vec![[
-            histogram.count.to_string(),
-            rate(""),
-            show(window.and_then(|window| window.p50)),
-            show(window.and_then(|window| window.p99)),
-            watched.series.labels.series_name(family, &[]),
-        ]];
+        let rate = watched.rate.map(|rate| units.rate(rate.as_f64(), ""));
+        table.row([
+            histogram.count.to_string().into(),
+            rate.unwrap_or_else(|| "-".into()).into(),
+            show(histogram.window.and_then(|window| window.p50)).into(),
+            show(histogram.window.and_then(|window| window.p99)).into(),
+            watched.series.labels.series_name(&family.name, &[]).into(),
+        ]);
     }
-    get::scalars(family, unit, &watched.series, units)
-        .into_iter()
-        .map(|(value, name)| [value, rate(unit), String::new(), String::new(), name])
-        .collect()
+    table
 }

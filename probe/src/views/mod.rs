@@ -10,5 +10,5 @@ pub(crate) use amount::{Amount, Labels};
 pub(crate) use segment::{
     DamageView, LossesView, ProcessView, SegmentView, SourceView, damage, processes,
 };
-pub(crate) use tick::{TickView, WatchedSeries};
+pub(crate) use tick::{TickView, WatchedFamily, WatchedSeries};
 pub(crate) use value::{FamilyFacts, FamilyView, HistogramView, SeriesView, ValueView, families};

@@ -72,7 +72,7 @@ impl TableView {
             table: fill.table,
             used: fill.used,
             capacity: fill.capacity,
-            percent: (share * 10_000.0).round() / 100.0,
+            percent: (share * 1e6).round() / 1e4,
             committed_bytes: fill.committed_bytes,
             capacity_bytes: fill.capacity_bytes,
         }

@@ -1,5 +1,6 @@
 //! A live segment with known values, and the program run on it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -131,4 +132,16 @@ fn fill(writer: &Writer) {
         .unwrap();
     let state = writer.state_set("worker_state", "What it does", &["idle", "busy"]);
     state.register().unwrap().set(1);
+}
+
+/// The first `length` bytes of `from`; its holes stay holes.
+pub(crate) fn copy(from: &Path, to: &Path, length: u64) {
+    let status = Command::new("cp")
+        .arg("--sparse=auto")
+        .args([from, to])
+        .status();
+    assert!(status.unwrap().success());
+    let target = fs::OpenOptions::new().write(true).open(to).unwrap();
+    let full = target.metadata().unwrap().len();
+    target.set_len(full.min(length)).unwrap();
 }

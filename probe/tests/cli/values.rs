@@ -149,8 +149,11 @@ fn get_draws_a_histogram() {
     let run = demo.probe(&["get", "stage*"]);
     let lines = run.lines();
     assert_eq!(lines[0], r#"stage_duration_seconds{stage="read"}"#);
-    assert_eq!(lines[1], "  count 4  sum 56 ms  mean 14 ms");
-    for name in ["min ", "p50 ", "p90 ", "p99 ", "p99.9 ", "max "] {
+    assert_eq!(
+        lines[1],
+        "  count 4  sum 56 ms  mean 14 ms  min 0 s  max 100 ms"
+    );
+    for name in ["p50 1 ms", "p90 100 ms", "p99 100 ms", "p99.9 100 ms"] {
         assert!(lines[2].contains(&format!("  {name}")), "{}", lines[2]);
     }
     let chart: Vec<Vec<&str>> = lines[3..]

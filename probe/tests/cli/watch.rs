@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Demo, attach, command};
+use crate::support::{Demo, attach, command, copy};
 
 #[test]
 fn text_is_a_block_an_interval() {
@@ -37,7 +37,7 @@ fn histograms_bring_percentiles_of_the_window() {
     let demo = Demo::new();
     let run = demo.probe(&["watch", "stage*", "--count", "1", "--interval", "20ms"]);
     let words: Vec<&str> = run.lines()[1].split_whitespace().collect();
-    assert_eq!(words, ["VALUE", "RATE", "P50", "P99", "SERIES"]);
+    assert_eq!(words, ["COUNT", "RATE", "P50", "P99", "SERIES"]);
     let words: Vec<&str> = run.lines()[2].split_whitespace().collect();
     assert_eq!(words[..4], ["4", "0/s", "-", "-"]);
 }
@@ -172,16 +172,24 @@ fn a_segment_that_stays_away_is_a_failure() {
 #[test]
 fn a_truncation_under_the_watch_is_survived() {
     let demo = Demo::new();
+    let path = demo.folder.path().join("copy.seg");
+    copy(&demo.path, &path, u64::MAX);
     let mut command = command(&["watch", "-i", "20ms", "-f", "json", "--segment"]);
-    let mut child = command.arg(&demo.path).spawn().unwrap();
+    let mut child = command.arg(&path).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
-    // A copy under the same name, so that no writer of this process is truncated under its feet.
-    let copy = demo.folder.path().join("copy");
-    fs::write(&copy, "").unwrap();
-    fs::rename(&copy, &demo.path).unwrap();
-    thread::sleep(Duration::from_millis(100));
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(4096).unwrap();
+    thread::sleep(Duration::from_millis(200));
     assert!(child.try_wait().unwrap().is_none(), "it must go on");
+    let whole = demo.folder.path().join("whole");
+    copy(&demo.path, &whole, u64::MAX);
+    fs::rename(&whole, &path).unwrap();
+    let mut messages = BufReader::new(child.stderr.take().unwrap()).lines();
+    let waiting = messages.next().unwrap().unwrap();
+    assert!(waiting.contains("waiting: ") && waiting.contains("copy.seg"));
+    let again = messages.next().unwrap().unwrap();
+    assert!(again.contains("attached again"), "{again}");
     child.kill().unwrap();
     child.wait().unwrap();
 }
