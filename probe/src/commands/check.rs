@@ -124,8 +124,9 @@ fn warnings(segment: &SegmentView, processes: &ProcessCounts, losses: &Losses) -
     for table in &segment.tables {
         if table.percent > FULL_PERCENT {
             warnings.push(format!(
-                "the {} table is {}% full: create the segment with a larger one",
-                table.table, table.percent
+                "the {} table is {} full: create the segment with a larger one",
+                table.table,
+                units::percent(table.percent / 100.0)
             ));
         }
     }

@@ -134,6 +134,8 @@ fn get_filters_by_label() {
             .collect();
         assert_eq!(found, values, "{filters:?}");
     }
+    let others = demo.probe(&["get", "worker_jobs", "--label", "slot!=0"]);
+    assert_eq!(others.code, Some(1));
     let slot = demo.probe(&["get", "worker_jobs", "--label", "slot=0"]);
     assert_eq!(slot.lines().len(), 2);
     assert_eq!(
