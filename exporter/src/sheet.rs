@@ -112,7 +112,7 @@ fn write_unsigned(room: &mut [u8; NUMBER_BYTES], mut value: u64) -> usize {
         at -= 2;
         room[at..at + 2].copy_from_slice(&pair);
     }
-    let pair = PAIRS[value as usize];
+    let pair = PAIRS[(value % 100) as usize];
     if at == 2 {
         room[0] = pair[0];
     }
