@@ -329,3 +329,64 @@ fn a_page_is_the_same_over_any_other() {
         assert_eq!(over, expected.as_bytes());
     }
 }
+
+/// Reads a sample as a scraper does: the labels and the value behind them. Written without a look at
+/// how pages are made.
+fn parse(line: &str) -> Option<(Vec<(String, String)>, u64)> {
+    let mut rest = line.strip_prefix("any_total{")?;
+    let mut labels = Vec::new();
+    loop {
+        let (name, after) = rest.split_once("=\"")?;
+        let mut value = String::new();
+        let mut characters = after.char_indices();
+        let end = loop {
+            match characters.next()? {
+                (at, '"') => break at + 1,
+                (_, '\\') => value.push(match characters.next()?.1 {
+                    'n' => '\n',
+                    escaped @ ('\\' | '"') => escaped,
+                    _ => return None,
+                }),
+                (_, other) => value.push(other),
+            }
+        };
+        labels.push((name.to_owned(), value));
+        rest = &after[end..];
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return Some((labels, rest.strip_prefix("} ")?.parse().ok()?)),
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_scraper_reads_what_was_recorded(
+        help in "(?s)[\\\\\"\na-c花\r ]{0,12}",
+        series in proptest::collection::btree_map(
+            ("(?s)[\\\\\"\n,}{= a花\r]{1,8}", "(?s).{1,8}"),
+            1..u64::MAX,
+            1..8,
+        ),
+    ) {
+        let writer = writer();
+        let family = writer.counter("any_total", &help).family().unwrap();
+        for ((a, b), count) in &series {
+            family.with(&[("a", a), ("b", b)]).unwrap().add(*count);
+        }
+        let page = page_of(&writer);
+        let samples: Vec<&str> = page.split('\n').filter(|line| line.starts_with("any")).collect();
+        proptest::prop_assert_eq!(samples.len(), series.len(), "{}", page);
+        for sample in samples {
+            let (labels, value) = parse(sample).expect("a scraper can read it");
+            let [(a, first), (b, second)] = &labels[..] else {
+                panic!("{labels:?}");
+            };
+            proptest::prop_assert_eq!((a.as_str(), b.as_str()), ("a", "b"));
+            let key = (first.clone(), second.clone());
+            proptest::prop_assert_eq!(series.get(&key), Some(&value), "{}", sample);
+        }
+    }
+}
