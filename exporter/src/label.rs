@@ -17,9 +17,7 @@ fn legacy_label_name(name: &str) -> Cow<'_, str> {
 }
 
 fn is_label_character(character: char, first: bool) -> bool {
-    character == '_'
-        || character.is_ascii_alphabetic()
-        || (!first && character.is_ascii_digit())
+    character == '_' || character.is_ascii_alphabetic() || (!first && character.is_ascii_digit())
 }
 
 fn replaced(name: &str, allowed: impl Fn(char, bool) -> bool) -> Cow<'_, str> {

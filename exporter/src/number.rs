@@ -57,7 +57,9 @@ pub fn push_float(out: &mut Vec<u8>, value: f64) {
 pub fn push_canonical(out: &mut Vec<u8>, value: f64) {
     let start = out.len();
     push_float(out, value);
-    let looks_like_integer = out[start..].iter().all(|&byte| !matches!(byte, b'.' | b'e'));
+    let looks_like_integer = out[start..]
+        .iter()
+        .all(|&byte| !matches!(byte, b'.' | b'e'));
     if value.is_finite() && looks_like_integer {
         out.extend_from_slice(b".0");
     }

@@ -80,13 +80,11 @@ impl Plan {
     /// Whether the plan fits `segments`.
     pub(crate) fn fits(&self, segments: &[(Option<&str>, &Snapshot)]) -> bool {
         self.made_from.len() == segments.len()
-            && self
-                .made_from
-                .iter()
-                .zip(segments)
-                .all(|((label, directory), (wanted, snapshot))| {
+            && self.made_from.iter().zip(segments).all(
+                |((label, directory), (wanted, snapshot))| {
                     label.as_deref() == *wanted && Arc::ptr_eq(directory, &snapshot.directory)
-                })
+                },
+            )
     }
 
     /// Whether a group of the page uses this sample name.
@@ -174,11 +172,7 @@ impl Plan {
         }
         if first.unit.base() != other.unit.base() {
             let shown = |base: &str| if base.is_empty() { "none" } else { base }.to_owned();
-            return differs(
-                "unit",
-                &shown(other.unit.base()),
-                &shown(first.unit.base()),
-            );
+            return differs("unit", &shown(other.unit.base()), &shown(first.unit.base()));
         }
         None
     }
@@ -231,7 +225,11 @@ impl Shape {
         let each = family.kind.mode() == Some(GaugeMode::Each);
         match (family.kind, &family.buckets) {
             (Kind::Histogram, Some(buckets)) => Shape::Histogram(
-                buckets.exposed().into_iter().map(|(index, _)| index).collect(),
+                buckets
+                    .exposed()
+                    .into_iter()
+                    .map(|(index, _)| index)
+                    .collect(),
             ),
             (Kind::StateSet(_), _) if each => Shape::EachState(family.states.len()),
             (Kind::StateSet(_), _) => Shape::States(family.states.len()),
