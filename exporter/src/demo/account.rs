@@ -12,7 +12,7 @@ use super::totals::{ROWS, Totals, error_row};
 use super::truth::Truth;
 
 /// Above this many possible totals only each row's range is checked.
-const POSSIBLE_MAX: usize = 200_000;
+const POSSIBLE_MAX: usize = 20_000;
 
 /// A document that was in flight in a worker that died.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +145,9 @@ fn possible(certain: Totals, doubts: &[Vec<Steps>]) -> Option<HashSet<Totals>> {
     for histories in doubts {
         let mut next = possible.clone();
         for start in &possible {
+            if next.len() > POSSIBLE_MAX {
+                return None;
+            }
             for steps in histories {
                 let mut totals = *start;
                 for &(row, amount) in steps {
@@ -152,9 +155,6 @@ fn possible(certain: Totals, doubts: &[Vec<Steps>]) -> Option<HashSet<Totals>> {
                     next.insert(totals);
                 }
             }
-        }
-        if next.len() > POSSIBLE_MAX {
-            return None;
         }
         possible = next;
     }

@@ -20,7 +20,7 @@ pub(crate) const WORKERS: usize = 4;
 /// How many documents a worker holds at most, the one it works on included.
 const HELD_MAX: usize = 4;
 /// How long workers have to finish what they hold before they are killed.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A worker that dies so often without having finished a document in between has no future.
 const BARREN_DEATHS_MAX: u32 = 10;
 
@@ -41,8 +41,6 @@ pub(crate) enum Event {
     },
     /// A signal asks for the end.
     Stop,
-    /// The server ended, or never came up.
-    ServerFailed(String),
 }
 
 /// How to start a worker.

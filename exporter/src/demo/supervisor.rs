@@ -52,7 +52,7 @@ impl<'a> Supervisor<'a> {
     /// Has every document worked on once.
     ///
     /// # Errors
-    /// When workers cannot be replaced, or the server ended.
+    /// When a worker cannot be replaced or says what it cannot say.
     pub(crate) fn pass(&mut self, documents: &[Document]) -> Result<End, Failure> {
         self.queue = (0..documents.len()).collect();
         loop {
@@ -114,7 +114,6 @@ impl<'a> Supervisor<'a> {
             }
             Event::Ended { worker } => self.replace(worker, documents)?,
             Event::Stop => return Ok(End::Stopped),
-            Event::ServerFailed(error) => return Err(error.into()),
         }
         Ok(End::Done)
     }
