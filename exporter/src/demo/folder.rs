@@ -111,7 +111,7 @@ mod tests {
         assert!(sweep(parent.path()).is_empty(), "all are young");
         assert_eq!(
             sweep_older_than(parent.path(), Duration::ZERO),
-            [killed.clone()]
+            std::slice::from_ref(&killed)
         );
 
         assert!(alive.path().exists() && other.exists() && !killed.exists());

@@ -1,12 +1,12 @@
 //! The demo: four processes do real work on text files and record it, and this one serves it.
 //!
-//! A [supervisor](supervisor) lists text files and hands them to four [worker](worker) processes, which
+//! A supervisor lists text files and hands them to four worker processes, which
 //! read, cut into words, count and hash them, and record all of that in a private segment. The exporter
 //! serves the segment meanwhile. A worker that dies is replaced.
 //!
 //! With a number of passes the demo checks itself: what the segment holds at the end must be what
-//! [other code](truth) counts in the same files. A worker may be killed at any moment; the documents
-//! that were in flight are named, and the [account](account) says exactly what may be missing of them.
+//! other code counts in the same files. A worker may be killed at any moment; the documents
+//! that were in flight are named, and the account says exactly what may be missing of them.
 
 mod account;
 mod crew;

@@ -77,8 +77,11 @@ impl<'a> Supervisor<'a> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok(event) if self.handle(event, &[])? == End::Stopped => return Ok(End::Stopped),
-                Ok(_) => {}
+                Ok(event) => {
+                    if self.handle(event, &[])? == End::Stopped {
+                        return Ok(End::Stopped);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => return Ok(End::Done),
                 Err(error) => return Err(error.into()),
             }

@@ -113,7 +113,7 @@ fn stages(document: &Document, metrics: &Metrics) -> Result<u64, Refusal> {
 /// The document's text, if it is text and still what was listed.
 fn read(document: &Document) -> Result<String, Refusal> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let mut file = File::options()
+    let file = File::options()
         .read(true)
         .custom_flags(flags.bits())
         .open(&document.path)
@@ -123,7 +123,7 @@ fn read(document: &Document) -> Result<String, Refusal> {
         return Err(Refusal::TooLarge);
     }
     let mut content = Vec::new();
-    file.by_ref()
+    (&file)
         .take(BYTES_MAX + 1)
         .read_to_end(&mut content)
         .map_err(|_| Refusal::Unreadable)?;
