@@ -68,8 +68,8 @@ pub(crate) enum Shape {
 /// A family that is not shown because its name is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// The value of the `segment` label of its segment, if the page has such a label.
-    pub segment: Option<String>,
+    /// Its segment, as an index into what was rendered.
+    pub segment: usize,
     /// The family, as it is registered.
     pub family: String,
     /// What is wrong with it.
@@ -193,7 +193,7 @@ impl Plan {
 
     fn refuse(&mut self, source: Source, reason: String) {
         self.conflicts.push(Conflict {
-            segment: self.made_from[source.segment].0.clone(),
+            segment: source.segment,
             family: self.family(source).name.clone(),
             reason,
         });

@@ -4,14 +4,12 @@
 
 use tachograph::{FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView};
 
-use crate::number::{push_float, push_integer, push_number};
+use crate::number::push_integer;
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
+use crate::sheet::Sheet;
 
 /// What the page is, for an HTTP header.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Bytes that a number with its line end takes, at most in the common case.
-const NUMBER_BYTES: usize = 24;
 
 /// Renders snapshots; keeps what is the same on the next page.
 #[derive(Debug, Default)]
@@ -30,14 +28,14 @@ impl TextRenderer {
     /// snapshot. The bytes are overwritten by the next call.
     pub fn render(&mut self, segments: &[(Option<&str>, &Snapshot)]) -> &[u8] {
         let mut page = std::mem::take(&mut self.page);
-        page.clear();
-        self.render_into(segments, &mut page);
+        self.render_over(segments, &mut page);
         self.page = page;
         &self.page
     }
 
-    /// Appends the page of `segments` to `out`.
-    pub fn render_into(&mut self, segments: &[(Option<&str>, &Snapshot)], out: &mut Vec<u8>) {
+    /// Renders the page of `segments` in place of what `page` holds, which costs least when that is an
+    /// earlier page.
+    pub fn render_over(&mut self, segments: &[(Option<&str>, &Snapshot)], page: &mut Vec<u8>) {
         if !self.plan.fits(segments) {
             self.plan = Plan::new(segments);
         }
@@ -45,15 +43,16 @@ impl TextRenderer {
             .iter()
             .map(|(_, snapshot)| snapshot.families().collect())
             .collect();
-        out.reserve(self.plan.arena.len() + self.plan.lengths.len() * NUMBER_BYTES);
         let mut writer = Writer {
             arena: &self.plan.arena,
             lengths: self.plan.lengths.iter(),
-            out,
+            sheet: Sheet::over(std::mem::take(page)),
+            labels: Vec::new(),
         };
         for group in &self.plan.groups {
             writer.write_group(group, &views);
         }
+        *page = writer.sheet.into_bytes();
     }
 
     /// The families that the last page does not show because their names were taken.
@@ -71,11 +70,14 @@ impl TextRenderer {
 struct Writer<'a> {
     arena: &'a [u8],
     lengths: std::slice::Iter<'a, u32>,
-    out: &'a mut Vec<u8>,
+    sheet: Sheet,
+    /// The beginning of a line with the labels of a process.
+    labels: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
     /// The next header or beginning of a line.
+    #[inline]
     fn next(&mut self) -> &'a [u8] {
         let length = self.lengths.next().map_or(0, |&length| length as usize);
         let (next, rest) = self.arena.split_at(length);
@@ -90,15 +92,15 @@ impl<'a> Writer<'a> {
     }
 
     fn write_group(&mut self, group: &Group, views: &[Vec<FamilyView<'_>>]) {
-        let start = self.out.len();
+        let start = self.sheet.len();
         let header = self.next();
-        self.out.extend_from_slice(header);
+        self.sheet.push(header);
         for part in &group.parts {
             self.write_part(part, &views[part.source.segment][part.source.family]);
         }
-        if self.out.len() == start + header.len() {
+        if self.sheet.len() == start + header.len() {
             // A name without a sample says nothing.
-            self.out.truncate(start);
+            self.sheet.truncate(start);
         }
     }
 
@@ -106,14 +108,8 @@ impl<'a> Writer<'a> {
         let scale = view.family.unit.scale();
         for series in view.series() {
             match (&part.shape, series.value) {
-                (Shape::Single, ValueView::Number(number)) => {
-                    let line = self.next();
-                    self.write_line(line, number.scaled(scale));
-                }
-                (Shape::Single, ValueView::Info) => {
-                    let line = self.next();
-                    self.write_line(line, Number::Unsigned(1));
-                }
+                (Shape::Single, ValueView::Number(number)) => self.write_next(number, scale),
+                (Shape::Single, ValueView::Info) => self.write_count(1),
                 (Shape::Histogram(bounds), ValueView::Histogram(histogram)) => {
                     self.write_histogram(bounds, histogram, scale);
                 }
@@ -129,10 +125,16 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write_line(&mut self, line: &[u8], number: Number) {
-        self.out.extend_from_slice(line);
-        push_number(self.out, number);
-        self.out.push(b'\n');
+    #[inline]
+    fn write_next(&mut self, number: Number, scale: Scale) {
+        let line = self.next();
+        write_line(&mut self.sheet, line, number.scaled(scale));
+    }
+
+    #[inline]
+    fn write_count(&mut self, count: u64) {
+        let line = self.next();
+        self.sheet.push_unsigned(line, count);
     }
 
     /// Buckets of a segment are disjoint; those of the format hold what the ones below hold, too.
@@ -141,39 +143,33 @@ impl<'a> Writer<'a> {
         for &index in bounds {
             cumulative = cumulative.wrapping_add(total(&histogram.counts[below..=index]));
             below = index + 1;
-            let line = self.next();
-            self.write_line(line, Number::Unsigned(cumulative));
+            self.write_count(cumulative);
         }
         let count = cumulative.wrapping_add(total(&histogram.counts[below..]));
-        let infinite = self.next();
-        self.write_line(infinite, Number::Unsigned(count));
+        self.write_count(count);
         let sum = self.next();
-        self.out.extend_from_slice(sum);
         if scale.is_one() {
-            push_integer(self.out, histogram.sum);
+            self.sheet.push_integer(sum, histogram.sum);
         } else {
             #[expect(clippy::cast_precision_loss, reason = "a scaled sum is a float")]
-            push_float(self.out, scale.apply(histogram.sum as f64));
+            let scaled = scale.apply(histogram.sum as f64);
+            self.sheet.push_float(sum, scaled);
         }
-        self.out.push(b'\n');
-        let line = self.next();
-        self.write_line(line, Number::Unsigned(count));
+        self.write_count(count);
     }
 
     fn write_states(&mut self, count: usize, states: &[bool]) {
         for state in 0..count {
             let holds = states.get(state).copied().unwrap_or(false);
-            let line = self.next();
-            self.write_line(line, Number::Unsigned(u64::from(holds)));
+            self.write_count(u64::from(holds));
         }
     }
 
     fn write_each(&mut self, values: &[ProcessValue], scale: Scale) {
         let line = self.next();
         for value in values {
-            self.out.extend_from_slice(line);
-            push_process(self.out, value);
-            self.write_line(b"", value.value.scaled(scale));
+            self.label_process(line, value);
+            write_line(&mut self.sheet, &self.labels, value.value.scaled(scale));
         }
     }
 
@@ -184,11 +180,33 @@ impl<'a> Writer<'a> {
             for value in values {
                 #[expect(clippy::cast_precision_loss, reason = "there are few states")]
                 let holds = value.value.as_f64() == state as f64;
-                self.out.extend_from_slice(line);
-                push_process(self.out, value);
-                self.write_line(b"", Number::Unsigned(u64::from(holds)));
+                self.label_process(line, value);
+                self.sheet.push_unsigned(&self.labels, u64::from(holds));
             }
         }
+    }
+
+    /// Completes the beginning of a line with the labels of a process.
+    fn label_process(&mut self, line: &[u8], value: &ProcessValue) {
+        self.labels.clear();
+        self.labels.extend_from_slice(line);
+        self.labels.extend_from_slice(b"pid=\"");
+        push_integer(&mut self.labels, value.pid);
+        self.labels.extend_from_slice(b"\",slot=\"");
+        push_integer(&mut self.labels, value.slot);
+        self.labels.extend_from_slice(b"\"} ");
+    }
+}
+
+#[inline]
+fn write_line(sheet: &mut Sheet, line: &[u8], number: Number) {
+    match number {
+        Number::Unsigned(value) => sheet.push_unsigned(line, value),
+        Number::Signed(value) => match u64::try_from(value) {
+            Ok(value) => sheet.push_unsigned(line, value),
+            Err(_) => sheet.push_integer(line, value),
+        },
+        Number::Float(value) => sheet.push_float(line, value),
     }
 }
 
@@ -196,13 +214,4 @@ fn total(counts: &[u64]) -> u64 {
     counts
         .iter()
         .fold(0, |total, &count| total.wrapping_add(count))
-}
-
-/// Appends the labels of a process and what ends the labels.
-fn push_process(out: &mut Vec<u8>, value: &ProcessValue) {
-    out.extend_from_slice(b"pid=\"");
-    push_integer(out, value.pid);
-    out.extend_from_slice(b"\",slot=\"");
-    push_integer(out, value.slot);
-    out.extend_from_slice(b"\"} ");
 }
