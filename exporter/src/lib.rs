@@ -7,6 +7,7 @@
 pub mod cli;
 mod connection;
 mod deadline;
+pub mod demo;
 mod error;
 pub mod escape;
 mod label;

@@ -115,7 +115,10 @@ fn send(pid: u32, signal: Signal) {
 /// Whether a process runs; one that has ended and waits for its parent does not.
 fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
     state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
@@ -154,7 +157,9 @@ fn small_tree() -> TempDir {
 fn large_tree() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for at in 0..40 {
-        let text: String = (0..12_000).map(|n| format!("word{} ", n * at % 4001)).collect();
+        let text: String = (0..12_000)
+            .map(|n| format!("word{} ", n * at % 4001))
+            .collect();
         fs::write(root.path().join(format!("large{at}")), text).unwrap();
     }
     root
@@ -175,7 +180,10 @@ fn passes_end_with_equal_totals() {
     };
     assert_eq!(row("demo_documents_total "), ["80", "80", "0"]);
     assert_eq!(row("demo_errors_total{kind=\"binary\"} "), ["2", "2", "0"]);
-    assert_eq!(row("demo_errors_total{kind=\"not_utf8\"} "), ["2", "2", "0"]);
+    assert_eq!(
+        row("demo_errors_total{kind=\"not_utf8\"} "),
+        ["2", "2", "0"]
+    );
     assert!(!demo.folder().exists());
 }
 
@@ -197,8 +205,14 @@ fn a_killed_worker_costs_at_most_its_document_in_flight() {
     };
     let (status, rest) = demo.finish();
     assert!(status.success(), "{rest}");
-    assert!(rest.contains("Explained: ") || rest.contains("Equal: "), "{rest}");
-    let named = rest.split("In flight when").nth(1).expect("documents in flight");
+    assert!(
+        rest.contains("Explained: ") || rest.contains("Equal: "),
+        "{rest}"
+    );
+    let named = rest
+        .split("In flight when")
+        .nth(1)
+        .expect("documents in flight");
     assert!(named.contains(&in_flight), "{in_flight}: {rest}");
     assert!(!demo.folder().exists());
 }
