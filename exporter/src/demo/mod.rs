@@ -90,7 +90,18 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
 pub fn run_worker() -> Result<(), Failure> {
     // The end of its input ends a worker too; this is for one that is stopped just then.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    worker::run(io::stdin().lock(), io::stdout().lock())
+    nix::sys::prctl::set_name(c"tachograph-demo")?;
+    match worker::run(io::stdin().lock(), io::stdout().lock()) {
+        // Nobody hears the answers: the supervisor has ended, and this ends with it.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        result => result,
+    }
+}
+
+fn is_broken_pipe(error: &Failure) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn set_up(options: &Options, events: Sender<Event>) -> Result<Stage, Failure> {

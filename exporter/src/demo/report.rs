@@ -42,8 +42,9 @@ Try, in another terminal:
   cargo run --release -p tachograph-probe -- --segment {segment} watch
   kill -9 {first}
 
-The last one kills a worker in the middle of its work. Its numbers stay, a new worker takes its place,
-and the document that was in flight is named here. Ctrl-C ends the demo and removes all that it made.
+The last one kills a worker at whatever it does. Its counts stay, its gauges vanish, another worker takes
+its place, and the document that was in flight, if one was, is named here.
+Ctrl-C ends the demo and removes all that it made.
 "
     )
 }

@@ -22,7 +22,7 @@ use super::walk::{Document, Stamp};
 /// A paced worker rests this many times as long as it worked: four of them take half a CPU at most.
 const REST_FACTOR: u32 = 7;
 /// And at least so long, which bounds the rate where documents are small.
-const REST_MIN: Duration = Duration::from_millis(5);
+const REST_MIN: Duration = Duration::from_millis(2);
 /// And at most so long.
 const REST_MAX: Duration = Duration::from_millis(500);
 
