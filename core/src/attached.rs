@@ -48,6 +48,19 @@ pub enum Outcome {
     Sink,
 }
 
+/// How a handle is made of what a registration ended at.
+pub(crate) trait Resolve: Sized {
+    /// The handle of a resolved series; `None` where its cells lie outside the segment.
+    fn resolve(
+        attached: &'static Attached,
+        family: (u32, &FamilyRecord),
+        resolved: &Resolved,
+    ) -> Option<Self>;
+
+    /// A handle whose updates are counted as lost.
+    fn sink(attached: &'static Attached) -> Self;
+}
+
 impl Attached {
     pub(crate) fn new(segment: Segment, name: Name) -> Attached {
         let families = to_usize(segment.extent(Section::Families).capacity);

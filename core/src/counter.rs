@@ -1,12 +1,11 @@
 //! Counters: monotone sums, sharded by CPU.
 
-use crate::attached::{Attached, Resolved};
+use crate::attached::{Attached, Resolve, Resolved};
 use crate::layout::sink;
 use crate::record::FamilyRecord;
 use crate::rseq::{OneCell, ShardedCells};
 use crate::shape::Shape;
 use crate::snapshot::Loss;
-use crate::writer::Resolve;
 
 /// A monotone sum of integers. Copies are the same counter; an add costs about one plain add.
 #[derive(Clone, Copy)]

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::attached::{Attached, Resolved};
+use crate::attached::{Attached, Resolve, Resolved};
 use crate::buckets::to_recorded;
 use crate::layout::sink;
 use crate::record::FamilyRecord;
 use crate::rseq::ShardedCells;
 use crate::shape::Shape;
-use crate::writer::Resolve;
 
 /// Cell of the sum; the buckets follow.
 pub(crate) const SUM: usize = 0;

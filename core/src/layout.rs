@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::error::Error;
+use crate::host;
 use crate::snapshot::Loss;
 
 /// First word of every segment: "TACHOGRF" in little-endian bytes.
@@ -454,6 +455,18 @@ pub(crate) struct Identity {
     pub(crate) created_unix_nanos: u64,
     pub(crate) instance: u64,
     pub(crate) version: (u32, u32),
+}
+
+impl Identity {
+    /// A new segment's identity.
+    pub(crate) fn of_new() -> Identity {
+        Identity {
+            boot_id: host::boot_id(),
+            created_unix_nanos: host::now_unix_nanos(),
+            instance: host::random(),
+            version: VERSION,
+        }
+    }
 }
 
 /// An index twice as large as its table, so that a probe always meets an empty entry.

@@ -72,7 +72,7 @@ impl Reader {
     /// [`Error::Changed`] where the file was truncated: attach again.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
         self.check_size()?;
-        let time_unix_nanos = create::now_unix_nanos();
+        let time_unix_nanos = crate::host::now_unix_nanos();
         self.catalogue.refresh(&self.segment);
         let (processes, living) = self.processes();
         values::sum_counter_cells(&self.segment, &mut self.counter_sums);

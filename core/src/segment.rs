@@ -107,7 +107,7 @@ impl Segment {
         let map = map.map_err(io)?;
         // Or a host with huge tmpfs pages takes 2 MiB for every shard. Kernels without them refuse.
         let _ = map.advise(memmap2::Advice::NoHugePage);
-        let this_boot = identity.boot_id == crate::create::boot_id();
+        let this_boot = identity.boot_id == crate::host::boot_id();
         let first = map.as_ptr().cast::<AtomicU64>();
         // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
         let words = unsafe { std::slice::from_raw_parts(first, layout.words) };
@@ -230,17 +230,18 @@ impl Segment {
         self.reserve(Section::ProcessCells, offset as u64, cells)
     }
 
+    #[cfg(not(all(test, loom)))]
     fn reserve(&self, section: Section, offset_words: u64, words: u64) -> Result<(), Error> {
         let Some(file) = self.file() else {
             return Ok(());
         };
-        crate::create::reserve(
-            file,
-            section.name(),
-            &self.path,
-            offset_words * 8,
-            words * 8,
-        )
+        let (name, path) = (section.name(), &self.path);
+        crate::create::reserve(file, name, path, offset_words * 8, words * 8)
+    }
+
+    #[cfg(all(test, loom))]
+    fn reserve(&self, _section: Section, _offset_words: u64, _words: u64) -> Result<(), Error> {
+        Ok(())
     }
 }
 

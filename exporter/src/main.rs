@@ -8,7 +8,7 @@ use tachograph_exporter::cli::Arguments;
 use tachograph_exporter::demo::{self, Failure};
 use tachograph_exporter::server::Server;
 use tachograph_exporter::source::Sources;
-use tachograph_exporter::{Error, Limits};
+use tachograph_exporter::{Error, Limits, tell};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("tachograph-exporter: {error}");
+            tell(&format!("tachograph-exporter: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -70,7 +70,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Error> {
     let limits = Limits::from(&arguments.limits);
     let server = Server::bind(&arguments.listen, limits, sources).await?;
     for address in server.addresses() {
-        eprintln!("listening on {address}");
+        tell(&format!("listening on {address}"));
     }
     let stop = async {
         tokio::select! {
