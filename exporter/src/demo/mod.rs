@@ -212,8 +212,11 @@ fn hire(stage: &Stage, paced: bool, events: Sender<Event>) -> Result<Crew, Failu
 }
 
 fn greet(stage: &Stage, crew: &Crew) {
-    let url = stage.serving.urls.first().map_or("", String::as_str);
-    say(&report::greeting(url, &stage.segment, &crew.pids()));
+    say(&report::greeting(
+        &stage.serving.urls,
+        &stage.segment,
+        &crew.pids(),
+    ));
 }
 
 fn stopped() -> bool {

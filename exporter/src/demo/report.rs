@@ -22,17 +22,18 @@ pub(crate) fn say(line: &str) {
 }
 
 /// What runs, where, and what to try.
-pub(crate) fn greeting(url: &str, segment: &Path, pids: &[u32]) -> String {
+pub(crate) fn greeting(urls: &[String], segment: &Path, pids: &[u32]) -> String {
     let workers: Vec<String> = pids.iter().map(u32::to_string).collect();
     let first = workers.first().map_or("PID", String::as_str);
     let (workers, segment) = (workers.join(" "), segment.display());
+    let (url, metrics) = (urls.first().map_or("", String::as_str), urls.join(" "));
     let scrape = match url.strip_prefix("unix:") {
         Some(socket) => format!("curl -s --unix-socket {socket} http://localhost/metrics"),
         None => format!("curl -s {url}"),
     };
     format!(
         "
-  metrics   {url}
+  metrics   {metrics}
   segment   {segment}
   workers   {workers}
 
