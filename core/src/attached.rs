@@ -6,13 +6,13 @@ use crate::cell::{Placement, gauge_cells};
 use crate::error::Error;
 use crate::labels::LabelSet;
 use crate::layout::{PAGE_WORDS, Section, family, to_usize};
+use crate::loss::Loss;
 use crate::process::{self, Name};
 use crate::record::{FamilyRecord, SeriesCells};
 use crate::register;
 use crate::rseq::{Geometry, ShardedCells};
 use crate::segment::Segment;
 use crate::shape::Shape;
-use crate::snapshot::Loss;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A segment with this process's place in it. Lives for ever: handles are plain addresses into it.
@@ -243,12 +243,13 @@ impl Attached {
 
     /// The shape of a histogram without a series: everything falls into one bucket.
     pub(crate) fn sink_shape(&'static self) -> &'static Shape {
-        self.sink_shape.get_or_init(|| Box::new(Shape::sink(self)))
+        self.sink_shape
+            .get_or_init(|| Box::new(Shape::sink(&self.segment)))
     }
 
     /// The shape of a family, made once a process.
     pub(crate) fn shape(&'static self, family: u32, known: &FamilyRecord) -> &'static Shape {
-        self.shapes[family as usize].get_or_init(|| Box::new(Shape::new(self, known)))
+        self.shapes[family as usize].get_or_init(|| Box::new(Shape::new(&self.segment, known)))
     }
 }
 

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 
 use crate::error::Error;
@@ -71,26 +71,6 @@ pub(crate) fn attach_read_only(path: &Path) -> Result<Segment, Error> {
 pub(crate) fn attach_descriptor(descriptor: &Path, path: &Path) -> Result<Segment, Error> {
     let file = File::open(descriptor).map_err(|error| failure("open", path, error))?;
     read_and_map(file, path, false)
-}
-
-/// Takes memory for a range of the file, so that no later access can fail for want of it.
-pub(crate) fn reserve(
-    file: &File,
-    section: &'static str,
-    path: &Path,
-    offset: u64,
-    bytes: u64,
-) -> Result<(), Error> {
-    let position = |value: u64| i64::try_from(value).expect("a segment is smaller than 2^63 bytes");
-    loop {
-        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        match nix::fcntl::fallocate(file, flags, position(offset), position(bytes)) {
-            Ok(()) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(Errno::ENOSPC) => return Err(Error::NoSpace { section, bytes }),
-            Err(errno) => return Err(failure("reserve memory in", path, errno.into())),
-        }
-    }
 }
 
 /// Makes the segment's own folder, and refuses a default folder that somebody else planted.

@@ -258,7 +258,7 @@ impl GaugeF64 {
     #[inline(always)]
     pub fn set(&self, value: f64) {
         if value.is_nan() {
-            return crate::counter::reject(self.cells.attached, value);
+            return crate::counter::reject(&self.cells.attached.segment, value);
         }
         let word = gauge_word::from_f64(value);
         if !self.cells.set_own(word) {
@@ -274,7 +274,7 @@ impl GaugeF64 {
     /// Adds `n`, from zero where nothing was set. NaN is refused and counted.
     pub fn add(&self, n: f64) {
         if n.is_nan() {
-            return crate::counter::reject(self.cells.attached, n);
+            return crate::counter::reject(&self.cells.attached.segment, n);
         }
         self.cells.add(gauge_word::from_f64(n), &Floats);
     }

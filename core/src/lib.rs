@@ -54,6 +54,7 @@ mod host;
 mod index;
 mod labels;
 mod layout;
+mod loss;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(not(all(test, loom)))]
@@ -73,6 +74,7 @@ mod text;
 mod unit;
 mod values;
 mod window;
+mod word;
 #[cfg(not(all(test, loom)))]
 mod writer;
 
@@ -85,15 +87,15 @@ pub use error::Error;
 pub use fault::install_fault_guard;
 pub use gauge::{Gauge, GaugeF64, Info, StateSet};
 pub use histogram::{Histogram, Timer};
+pub use loss::{Loss, LossClass, Losses};
 #[cfg(not(all(test, loom)))]
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
 pub use schema::{GaugeMode, Kind};
 pub use snapshot::{
-    Damage, Directory, Family, FamilyView, HistogramView, Label, Loss, LossClass, Losses, Number,
-    Process, ProcessValue, Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill,
-    ValueView,
+    Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
+    Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};

@@ -13,9 +13,10 @@ use crate::create;
 use crate::error::Error;
 use crate::fault;
 use crate::layout::{Section, family, header, process, sink};
+use crate::loss::{Loss, Losses};
 use crate::process as slots;
 use crate::segment::Segment;
-use crate::snapshot::{Loss, Losses, Process, SegmentInfo, Snapshot, TableFill};
+use crate::snapshot::{Process, SegmentInfo, Snapshot, TableFill};
 use crate::sync::Ordering;
 use crate::values::{self, Living, Pass};
 

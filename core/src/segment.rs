@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::claim;
 use crate::error::Error;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
-use crate::snapshot::Loss;
+use crate::loss::Loss;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Least memory taken at a time, in words: 64 KiB.
@@ -230,13 +230,37 @@ impl Segment {
         self.reserve(Section::ProcessCells, offset as u64, cells)
     }
 
+    /// Takes memory for a range of the file, so that no later access can fail for want of it.
     #[cfg(not(all(test, loom)))]
     fn reserve(&self, section: Section, offset_words: u64, words: u64) -> Result<(), Error> {
+        use nix::errno::Errno;
+        use nix::fcntl::{FallocateFlags, fallocate};
         let Some(file) = self.file() else {
             return Ok(());
         };
-        let (name, path) = (section.name(), &self.path);
-        crate::create::reserve(file, name, path, offset_words * 8, words * 8)
+        let bytes = words * 8;
+        let position = |bytes: u64| i64::try_from(bytes).expect("a segment is below 2^63 bytes");
+        loop {
+            let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            match fallocate(file, flags, position(offset_words * 8), position(bytes)) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENOSPC) => {
+                    return Err(Error::NoSpace {
+                        section: section.name(),
+                        bytes,
+                    });
+                }
+                Err(errno) => {
+                    let (action, path) = ("reserve memory in", self.path.clone());
+                    return Err(Error::Io {
+                        action,
+                        path,
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
     }
 
     #[cfg(all(test, loom))]

@@ -11,13 +11,14 @@ use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
 use crate::histogram::Histogram;
 use crate::labels::{self, LabelSet};
 use crate::layout::{Identity, Layout};
+use crate::loss::Loss;
 use crate::options::SegmentOptions;
 use crate::process::Name;
 use crate::record::{FamilyRecord, FamilySpec};
 use crate::register;
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
-use crate::snapshot::{Loss, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::unit::Unit;
 
 /// Series that a family may have where it does not say otherwise.
