@@ -16,7 +16,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 
 use crate::error::Error;
-use crate::layout::{Layout, header};
+use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
 use crate::segment::Segment;
 
@@ -281,7 +281,7 @@ fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::{Identity, VERSION};
+    use crate::layout::VERSION;
 
     fn options(folder: &tempfile::TempDir) -> SegmentOptions {
         SegmentOptions::new().path(folder.path().join("a.seg"))
