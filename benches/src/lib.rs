@@ -15,7 +15,6 @@ use criterion::Criterion;
 pub mod input;
 pub mod limits;
 pub mod ours;
-pub mod page;
 pub mod peers;
 mod workload;
 

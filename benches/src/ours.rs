@@ -191,3 +191,28 @@ pub fn many_histograms(series: usize, cpu_shards: u32) -> Many<Histogram> {
     }
     many
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::prometheus;
+    use tachograph_exporter::text::TextRenderer;
+
+    #[test]
+    fn pages_are_as_long_as_a_peers() {
+        let mut text = TextRenderer::new();
+        let mut length = |snapshot| text.render(&[(None, &snapshot)]).len();
+        let counters = length(many_counters(500, 2).snapshot());
+        let expected = prometheus::counters_page(500)();
+        assert!(
+            counters.abs_diff(expected) < expected / 8,
+            "{counters} for {expected}"
+        );
+        let histograms = length(many_histograms(50, 2).snapshot());
+        let expected = prometheus::histograms_page(50)();
+        assert!(
+            histograms.abs_diff(expected) < expected / 8,
+            "{histograms} for {expected}"
+        );
+    }
+}

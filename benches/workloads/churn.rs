@@ -8,8 +8,8 @@ use std::time::Instant;
 use criterion::Criterion;
 use tachograph::{Counter, Reader};
 use tachograph_benches::ours::{self, Many};
-use tachograph_benches::page::TextRenderer;
 use tachograph_benches::{Role, Workload};
+use tachograph_exporter::text::TextRenderer;
 
 const SERIES: usize = 10_000;
 /// Processes that are there at the same time.

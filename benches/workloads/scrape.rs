@@ -1,9 +1,9 @@
 //! A scrape: the snapshot alone, and the snapshot with its text page. Every value changes between two scrapes.
 
 use criterion::Criterion;
-use tachograph_benches::page::TextRenderer;
 use tachograph_benches::peers::{measured, metrics, prometheus, prometheus_client};
 use tachograph_benches::{Role, Workload, limits, ours};
+use tachograph_exporter::text::TextRenderer;
 
 /// Lines of a histogram of 12 bounds: those, `+Inf`, the sum and the count.
 const HISTOGRAM_LINES: usize = 15;

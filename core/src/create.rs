@@ -12,11 +12,11 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 
 use crate::error::Error;
-use crate::layout::{Identity, Layout, VERSION, header};
+use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
 use crate::segment::Segment;
 
@@ -71,61 +71,6 @@ pub(crate) fn attach_read_only(path: &Path) -> Result<Segment, Error> {
 pub(crate) fn attach_descriptor(descriptor: &Path, path: &Path) -> Result<Segment, Error> {
     let file = File::open(descriptor).map_err(|error| failure("open", path, error))?;
     read_and_map(file, path, false)
-}
-
-/// Takes memory for a range of the file, so that no later access can fail for want of it.
-pub(crate) fn reserve(
-    file: &File,
-    section: &'static str,
-    path: &Path,
-    offset: u64,
-    bytes: u64,
-) -> Result<(), Error> {
-    let position = |value: u64| i64::try_from(value).expect("a segment is smaller than 2^63 bytes");
-    loop {
-        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        match nix::fcntl::fallocate(file, flags, position(offset), position(bytes)) {
-            Ok(()) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(Errno::ENOSPC) => return Err(Error::NoSpace { section, bytes }),
-            Err(errno) => return Err(failure("reserve memory in", path, errno.into())),
-        }
-    }
-}
-
-/// The kernel's id of this boot; zeros where it cannot be read.
-pub(crate) fn boot_id() -> [u64; 2] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let half = |range| {
-        digits
-            .get(range)
-            .and_then(|half| u64::from_str_radix(half, 16).ok())
-    };
-    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
-}
-
-/// Nanoseconds since the Unix epoch.
-pub(crate) fn now_unix_nanos() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    })
-}
-
-/// A new segment's identity.
-pub(crate) fn new_identity() -> Identity {
-    use std::hash::{BuildHasher, Hasher};
-    // The standard library seeds its hasher from the system's random numbers.
-    let random = std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish();
-    Identity {
-        boot_id: boot_id(),
-        created_unix_nanos: now_unix_nanos(),
-        instance: random,
-        version: VERSION,
-    }
 }
 
 /// Makes the segment's own folder, and refuses a default folder that somebody else planted.
@@ -243,7 +188,7 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
         .map_err(|error| failure("set the mode of", path, error))?;
     file.set_len(bytes)
         .map_err(|error| failure("size", path, error))?;
-    let segment = Segment::map(file, path, layout, new_identity(), true)?;
+    let segment = Segment::map(file, path, layout, Identity::of_new(), true)?;
     segment.initialise()?;
     Ok(segment)
 }
@@ -330,5 +275,112 @@ fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
             path,
             source,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::VERSION;
+
+    fn options(folder: &tempfile::TempDir) -> SegmentOptions {
+        SegmentOptions::new().path(folder.path().join("a.seg"))
+    }
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap()
+    }
+
+    /// Rewrites the header of the segment as if another boot had made it.
+    fn age(path: &Path) -> u64 {
+        let segment = attach_read_only(path).unwrap();
+        let old = Identity {
+            boot_id: [1, 2],
+            ..segment.identity
+        };
+        let words = segment.layout.header_words(&old);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        OpenOptions::new()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .write_all_at(&bytes, 0)
+            .unwrap();
+        old.instance
+    }
+
+    #[test]
+    fn a_segment_of_another_boot_is_read_but_not_written() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        let instance = age(&made.path);
+        let found = create_or_attach(&options(&folder)).map(drop);
+        assert!(matches!(found, Err(Error::OtherBoot { .. })), "{found:?}");
+        assert!(!attach_read_only(&made.path).unwrap().this_boot);
+        let replacing = options(&folder).replace_other_boot(true);
+        let replaced = create_or_attach(&replacing).unwrap();
+        assert!(replaced.this_boot);
+        assert_ne!(replaced.identity.instance, instance);
+        let names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|f| f.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["a.seg"], "nothing else is left");
+    }
+
+    #[test]
+    fn two_replacers_make_one_segment() {
+        let folder = folder();
+        age(&create_or_attach(&options(&folder)).unwrap().path);
+        let instances: Vec<u64> = std::thread::scope(|scope| {
+            let replace = || create_or_attach(&options(&folder).replace_other_boot(true)).unwrap();
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(move || replace().identity.instance))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert!(
+            instances.windows(2).all(|pair| pair[0] == pair[1]),
+            "{instances:?}"
+        );
+    }
+
+    #[test]
+    fn creators_at_once_make_one_segment() {
+        for _ in 0..20 {
+            let folder = folder();
+            let instances: Vec<u64> = std::thread::scope(|scope| {
+                let attach = || {
+                    create_or_attach(&options(&folder))
+                        .unwrap()
+                        .identity
+                        .instance
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(attach)).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            assert!(
+                instances.windows(2).all(|pair| pair[0] == pair[1]),
+                "{instances:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        let version = crate::layout::halves(0, VERSION.0 + 1);
+        let file = OpenOptions::new().write(true).open(&made.path).unwrap();
+        file.write_all_at(&version.to_ne_bytes(), header::VERSION as u64 * 8)
+            .unwrap();
+        let found = attach_read_only(&made.path).map(drop);
+        assert!(matches!(found, Err(Error::Version { .. })), "{found:?}");
     }
 }

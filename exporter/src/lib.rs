@@ -1,0 +1,47 @@
+//! Serves tachograph segments to Prometheus: snapshots become bytes, bytes become an HTTP page.
+//!
+//! It flows one way: [`source`] reads segments, [`text`] makes a page of the snapshots, [`server`] hands it
+//! out. Only `source` knows that segments are files; all that stands behind it takes snapshots.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+
+pub mod cli;
+mod connection;
+mod deadline;
+pub mod demo;
+mod error;
+pub mod escape;
+mod label;
+mod landing;
+mod limits;
+mod listen;
+pub mod number;
+mod own;
+mod page;
+mod plan;
+pub mod report;
+mod routes;
+pub mod server;
+mod share;
+mod sheet;
+pub mod source;
+pub mod text;
+
+pub use error::Error;
+pub use landing::landing_page;
+pub use limits::Limits;
+pub use own::push_own_metrics;
+pub use plan::Conflict;
+
+/// Tells the operator something, on a line of its own.
+///
+/// Nobody may be there to hear it, which is no reason to stop serving: hence not `eprintln!`.
+pub fn tell(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// Tells the operator what happened, and who says so.
+pub(crate) fn log(message: &str) {
+    tell(&format!("tachograph-exporter: {message}"));
+}
