@@ -35,7 +35,7 @@ impl Server {
     /// When it does not.
     pub fn exporter(segment: &Path) -> Server {
         let program = program("tachograph-exporter", "TACHOGRAPH_EXPORTER");
-        let mut child = Command::new(&program)
+        let child = Command::new(&program)
             .arg("--segment")
             .arg(segment)
             .args(["--listen", "127.0.0.1:0"])
@@ -43,13 +43,16 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; ./check builds it", program.display()));
-        let lines = lines_of(child.stdout.take().expect("a pipe"));
-        loop {
+        let mut server = Server {
+            child,
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+        };
+        let lines = lines_of(server.child.stdout.take().expect("a pipe"));
+        while server.address.port() == 0 {
             let line = lines.recv_timeout(LIMIT).expect("the exporter's address");
-            if let Some(address) = address_in(&line) {
-                return Server { child, address };
-            }
+            server.address = address_in(&line).unwrap_or(server.address);
         }
+        server
     }
 
     /// Starts a Prometheus server that scrapes `target` each second and keeps its files in `folder`.

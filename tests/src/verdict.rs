@@ -1,5 +1,7 @@
 //! What the segment may show, given what was acknowledged.
 
+use std::iter;
+
 use tachograph::{Snapshot, ValueView};
 
 use crate::update;
@@ -32,6 +34,11 @@ impl Instance {
 }
 
 impl Shown {
+    /// A thread's series before it has made any update.
+    pub fn nothing() -> Shown {
+        total(iter::empty(), &update::own_buckets())
+    }
+
     /// The series of one thread; zeros before the thread has registered them.
     pub fn own(snapshot: &Snapshot, thread: usize) -> Shown {
         let thread = thread.to_string();

@@ -58,7 +58,7 @@ fn sums_are_exact(environment: &[(&str, &str)]) {
         acked: updates,
         killed: false,
     };
-    let nothing = Shown::own(&snapshot, usize::MAX);
+    let nothing = Shown::nothing();
     for thread in 0..THREADS + children {
         assert_eq!(family.acks.acked(thread), updates);
         verdict::own(&nothing, &Shown::own(&snapshot, thread), instance)

@@ -180,7 +180,9 @@ fn fork_child(linger: bool, work: impl Fn(&AckFile), acks: &AckFile) -> nix::Res
                 let _ = prctl::set_pdeathsig(Signal::SIGKILL);
             }
             work(acks);
-            unistd::_exit(0)
+            // SAFETY: `_exit` may be called at any time; nothing of the parent's is left half-written,
+            // since no destructor and no exit handler runs.
+            unsafe { nix::libc::_exit(0) }
         }
     }
 }
