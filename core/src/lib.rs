@@ -1,13 +1,83 @@
-//! tachograph
+//! tachograph: a lock-free shared-memory metrics engine for multi-process hosts.
+//!
+//! Processes write counters, gauges and histograms into one memory-mapped *segment*, with atomics and no
+//! locks, at close to the cost of a plain add. A reader maps the segment read-only and takes a [`Snapshot`].
+//!
+//! ```
+//! use tachograph::{SegmentOptions, Unit};
+//!
+//! # let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+//! # let path = folder.path().join("doc.seg");
+//! let writer = SegmentOptions::new().path(&path).attach()?;
+//! let requests = writer.counter("requests_total", "Requests served").label("method", "get").register()?;
+//! let latency = writer
+//!     .histogram("request_duration_seconds", "Time to serve a request")
+//!     .unit(Unit::NANOSECONDS)
+//!     .register()?;
+//!
+//! requests.inc();
+//! latency.record(1_250_000);
+//!
+//! let snapshot = tachograph::Reader::attach(&path)?.snapshot()?;
+//! assert_eq!(snapshot.number("requests_total", &[("method", "get")]), 1.0);
+//! # Ok::<(), tachograph::Error>(())
+//! ```
+//!
+//! Data flows one way: handles → segment → reader → snapshot → exposition. The promises:
+//!
+//! - An add costs about one plain add, from any number of threads, processes and CPUs.
+//! - `kill -9` of any process at any instruction loses at most the one update in flight.
+//! - Recording never fails, blocks or panics. What cannot be recorded as asked is counted in the segment.
+//! - Nothing may be recorded between `vfork` and `exec`: it cannot be detected there.
+
+mod attached;
 mod buckets;
+mod catalogue;
+mod cell;
+mod claim;
+mod counter;
+mod create;
 mod error;
+mod fault;
+mod fork;
+mod gauge;
+mod histogram;
+mod index;
+mod labels;
+mod layout;
+mod options;
+mod process;
+mod reader;
+mod record;
+mod register;
+mod rseq;
 mod schema;
+mod segment;
+mod shape;
 mod snapshot;
 mod sync;
+mod text;
 mod unit;
+mod values;
+mod window;
+mod writer;
 
+pub use attached::Outcome;
 pub use buckets::Buckets;
+pub use cell::Sharding;
+pub use counter::{Counter, CounterF64};
 pub use error::Error;
+pub use fault::install_fault_guard;
+pub use gauge::{Gauge, GaugeF64, Info, StateSet};
+pub use histogram::{Histogram, Timer};
+pub use options::{SegmentOptions, default_path};
+pub use reader::Reader;
 pub use schema::{GaugeMode, Kind};
-pub use snapshot::*;
+pub use snapshot::{
+    Damage, Directory, Family, FamilyView, HistogramView, Label, Loss, LossClass, Losses, Number,
+    Process, ProcessValue, Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill,
+    ValueView,
+};
 pub use unit::{Scale, Unit};
+pub use window::{Distribution, Window};
+pub use writer::{FamilyHandle, Handle, Registration, Writer};

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub(crate) values: Vec<Value>,
     /// Bucket counts of all histograms, one after another.
     pub(crate) bucket_counts: Vec<u64>,
+    /// Registrations folded into the overflow series, for each family of the directory.
+    pub(crate) overflowed: Vec<u64>,
     /// The processes that hold a slot, living or dead.
     pub processes: Vec<Process>,
     /// What could not be recorded as asked, by reason.
@@ -93,8 +95,6 @@ pub struct Family {
     pub states: Vec<String>,
     /// How many series it may have.
     pub series_limit: u64,
-    /// How many registrations were folded into its overflow series.
-    pub overflowed: u64,
     /// Bytes of memory that one series takes, over all shards.
     pub series_bytes: u64,
     /// Its series, sorted by their label sets.
@@ -115,8 +115,8 @@ pub struct Series {
 /// One name and value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
-    /// The name.
-    pub name: String,
+    /// The name, shared by the series that have it.
+    pub name: Arc<str>,
     /// The value, any UTF-8.
     pub value: String,
 }
@@ -201,6 +201,7 @@ pub enum ValueView<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct FamilyView<'a> {
     snapshot: &'a Snapshot,
+    index: usize,
     /// The family.
     pub family: &'a Family,
 }
@@ -217,8 +218,10 @@ pub struct SeriesView<'a> {
 impl Snapshot {
     /// The families with their values, by name.
     pub fn families(&self) -> impl ExactSizeIterator<Item = FamilyView<'_>> {
-        self.directory.families.iter().map(|family| FamilyView {
+        let families = self.directory.families.iter().enumerate();
+        families.map(|(index, family)| FamilyView {
             snapshot: self,
+            index,
             family,
         })
     }
@@ -226,12 +229,13 @@ impl Snapshot {
     /// The family called `name`.
     pub fn family(&self, name: &str) -> Option<FamilyView<'_>> {
         let families = &self.directory.families;
-        let found = families
+        let index = families
             .binary_search_by(|family| family.name.as_str().cmp(name))
             .ok()?;
         Some(FamilyView {
             snapshot: self,
-            family: &families[found],
+            index,
+            family: &families[index],
         })
     }
 
@@ -245,7 +249,7 @@ impl Snapshot {
                     .labels
                     .iter()
                     .zip(&wanted)
-                    .all(|(label, wanted)| label.name == wanted.0 && label.value == wanted.1)
+                    .all(|(label, wanted)| &*label.name == wanted.0 && label.value == wanted.1)
         };
         self.family(name)?
             .series()
@@ -298,6 +302,11 @@ impl<'a> FamilyView<'a> {
                 series,
                 value: snapshot.view(family, family.first + index),
             })
+    }
+
+    /// How many registrations were folded into its overflow series.
+    pub fn overflowed(&self) -> u64 {
+        self.snapshot.overflowed[self.index]
     }
 
     /// The bucket layout, of a histogram.

@@ -13,3 +13,4 @@ use std::sync::atomic as imp;
 
 pub(crate) type AtomicU64 = imp::AtomicU64;
 pub(crate) type Ordering = imp::Ordering;
+pub(crate) use imp::fence;

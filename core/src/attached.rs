@@ -1,0 +1,309 @@
+//! A segment as this process uses it: attached once, for good, and followed through forks.
+
+use once_cell::race::OnceBox;
+
+use crate::cell::{Placement, gauge_cells};
+use crate::error::Error;
+use crate::labels::LabelSet;
+use crate::layout::{PAGE_WORDS, Section, family, to_usize};
+use crate::process::{self, Name};
+use crate::record::{FamilyRecord, SeriesCells};
+use crate::register;
+use crate::rseq::{Geometry, ShardedCells};
+use crate::segment::Segment;
+use crate::shape::Shape;
+use crate::snapshot::Loss;
+use crate::sync::{AtomicU64, Ordering};
+
+/// A segment with this process's place in it. Lives for ever: handles are plain addresses into it.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) segment: Segment,
+    pub(crate) name: Name,
+    /// The process's slot, or the sink's number where it has none.
+    slot: AtomicU64,
+    /// Word offset of the process's own cells. A forked child gets another.
+    run: AtomicU64,
+    /// The shape of each family that this process uses, by family, and that of the sink.
+    shapes: Box<[OnceBox<Shape>]>,
+    sink_shape: OnceBox<Shape>,
+}
+
+/// The cells that a registration ended at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resolved {
+    pub(crate) cells: SeriesCells,
+    pub(crate) outcome: Outcome,
+}
+
+/// Where the updates of a handle go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// To the series that was asked for.
+    Series,
+    /// To the family's overflow series: its limit or a table's is reached.
+    Overflow,
+    /// Nowhere, but counted: not even an overflow series could be had.
+    Sink,
+}
+
+impl Attached {
+    pub(crate) fn new(segment: Segment, name: Name) -> Attached {
+        let families = to_usize(segment.extent(Section::Families).capacity);
+        let attached = Attached {
+            slot: AtomicU64::new(0),
+            run: AtomicU64::new(0),
+            shapes: (0..families).map(|_| OnceBox::new()).collect(),
+            sink_shape: OnceBox::new(),
+            segment,
+            name,
+        };
+        attached.claim_slot(PAGE_WORDS as u64);
+        attached
+    }
+
+    /// Takes a slot for this process, with memory for its first own cells; the sink's where there is none.
+    ///
+    /// Runs in a forked child too: it takes no lock of this process.
+    pub(crate) fn claim_slot(&self, cells: u64) {
+        let claimed = process::claim_slot(&self.segment, self.name);
+        match claimed {
+            Some(slot) if process::commit_cells(&self.segment, slot, cells).is_ok() => {
+                self.use_slot(slot)
+            }
+            Some(_) => {
+                self.segment.count_loss(Loss::NoSpace);
+                self.use_slot(self.segment.layout.sink_run());
+            }
+            None => self.give_up_slot(),
+        }
+    }
+
+    /// Leaves this process without a slot: its gauges go to the sink.
+    pub(crate) fn give_up_slot(&self) {
+        self.segment.count_loss(Loss::ProcessTable);
+        self.use_slot(self.segment.layout.sink_run());
+    }
+
+    fn use_slot(&self, slot: u32) {
+        // Relaxed: both are only read by this process, which has one thread at attach and in the child.
+        self.slot.store(u64::from(slot), Ordering::Relaxed);
+        self.run.store(
+            self.segment.layout.process_run(slot).0 as u64,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn slot(&self) -> u32 {
+        crate::layout::low_half(self.slot.load(Ordering::Relaxed))
+    }
+
+    /// How many own cells the process has memory for.
+    pub(crate) fn cells_committed(&self) -> u64 {
+        let words = self.segment.entry(
+            Section::Processes,
+            self.slot(),
+            crate::layout::process::WORDS,
+        );
+        words.map_or(0, |words| {
+            words[crate::layout::process::CELLS_COMMITTED].load(Ordering::Relaxed)
+        })
+    }
+
+    /// The process's own cell at `index`.
+    #[inline(always)]
+    pub(crate) fn own_cell(&self, index: u32) -> &AtomicU64 {
+        let run = to_usize(self.run.load(Ordering::Relaxed));
+        &self.segment.words()[run + index as usize]
+    }
+
+    /// The shared cell at `index`.
+    #[inline(always)]
+    pub(crate) fn shared_cell(&self, index: u32) -> &AtomicU64 {
+        let section = self.segment.extent(Section::SharedCells);
+        &self.segment.words()[section.offset + index as usize]
+    }
+
+    /// Registers a series; where that is not possible, resolves to the overflow series or a sink.
+    pub(crate) fn resolve(&self, family: (u32, &FamilyRecord), labels: &LabelSet) -> Resolved {
+        match self.try_resolve(family, labels) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                self.segment.count_loss(loss_of(&error));
+                self.resolve_overflow(family, labels)
+            }
+        }
+    }
+
+    /// Registers a series, or says why not.
+    pub(crate) fn try_resolve(
+        &self,
+        family: (u32, &FamilyRecord),
+        labels: &LabelSet,
+    ) -> Result<Resolved, Error> {
+        let (_, cells) = register::series(&self.segment, family, labels, false)?;
+        self.with_own_cells(family.1, cells, Outcome::Series)
+    }
+
+    /// The one overflow series of a family: the first process that needs it makes it.
+    fn resolve_overflow(
+        &self,
+        (index, known): (u32, &FamilyRecord),
+        labels: &LabelSet,
+    ) -> Resolved {
+        let sink = Resolved {
+            cells: SeriesCells {
+                sharded: sink_cell(known),
+                own: 0,
+                shared: 0,
+            },
+            outcome: Outcome::Sink,
+        };
+        let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) else {
+            return sink;
+        };
+        words[family::OVERFLOWED].fetch_add(1, Ordering::Relaxed);
+        // Pairs with the Release below: whoever sees the number finds a complete record.
+        let made = words[family::OVERFLOW].load(Ordering::Acquire);
+        let record = match made.checked_sub(1) {
+            Some(record) => Some(crate::layout::low_half(record)),
+            None => {
+                let made =
+                    register::series(&self.segment, (index, known), &labels.overflow(), true);
+                made.ok().map(|(record, _)| {
+                    let number = u64::from(record) + 1;
+                    let first = words[family::OVERFLOW].compare_exchange(
+                        0,
+                        number,
+                        Ordering::Release,
+                        Ordering::Acquire,
+                    );
+                    crate::layout::low_half(first.err().unwrap_or(number) - 1)
+                })
+            }
+        };
+        let cells = record
+            .and_then(|record| {
+                self.segment
+                    .entry(Section::Series, record, crate::layout::series::WORDS)
+            })
+            .map(crate::record::series_cells);
+        cells
+            .and_then(|cells| self.with_own_cells(known, cells, Outcome::Overflow).ok())
+            .unwrap_or(sink)
+    }
+
+    /// Makes sure that this process has memory for its own cells of a series.
+    fn with_own_cells(
+        &self,
+        known: &FamilyRecord,
+        cells: SeriesCells,
+        outcome: Outcome,
+    ) -> Result<Resolved, Error> {
+        let (own, _) = gauge_cells(known.spec.kind);
+        if own > 0 {
+            let run = self.segment.extent(Section::ProcessCells).capacity;
+            let needed = u64::from(cells.own) + own;
+            if needed > run {
+                return Err(Error::Full {
+                    table: Section::ProcessCells.name(),
+                    capacity: run,
+                });
+            }
+            process::commit_cells(&self.segment, self.slot(), needed)?;
+        }
+        Ok(Resolved { cells, outcome })
+    }
+
+    /// The sharded cells at entry `first` of a family's section.
+    pub(crate) fn sharded<G: Geometry>(
+        &'static self,
+        placement: &Placement,
+        first: u64,
+        geometry: G,
+    ) -> Option<ShardedCells<G>> {
+        let section = self.segment.section(placement.section);
+        let offset = usize::try_from(placement.offset(&self.segment.layout, first)).ok()?;
+        ShardedCells::new(section.get(offset..)?, geometry)
+    }
+
+    /// The shape of a histogram without a series: everything falls into one bucket.
+    pub(crate) fn sink_shape(&'static self) -> &'static Shape {
+        self.sink_shape.get_or_init(|| Box::new(Shape::sink(self)))
+    }
+
+    /// The shape of a family, made once a process.
+    pub(crate) fn shape(&'static self, family: u32, known: &FamilyRecord) -> &'static Shape {
+        self.shapes[family as usize].get_or_init(|| Box::new(Shape::new(self, known)))
+    }
+}
+
+fn sink_cell(known: &FamilyRecord) -> u64 {
+    use crate::layout::sink;
+    use crate::schema::Kind;
+    let cell = match known.spec.kind {
+        Kind::CounterF64 => sink::COUNTER_F64,
+        Kind::Histogram => sink::HISTOGRAM,
+        _ => sink::COUNTER,
+    };
+    cell as u64
+}
+
+pub(crate) fn loss_of(error: &Error) -> Loss {
+    match error {
+        Error::SeriesLimit { .. } => Loss::SeriesLimit,
+        Error::NoSpace { .. } => Loss::NoSpace,
+        Error::Full { table, .. } if *table == Section::Series.name() => Loss::SeriesTable,
+        Error::Full { table, .. } if *table == Section::Strings.name() => Loss::Strings,
+        Error::Full { table, .. } if *table == Section::Families.name() => Loss::FamilyTable,
+        _ => Loss::Cells,
+    }
+}
+
+/// The segments that this process has attached: a list that only grows, without a lock, so that a child
+/// forked in the middle of an attach can walk it.
+pub(crate) struct List {
+    first: OnceBox<Node>,
+}
+
+struct Node {
+    attached: Attached,
+    next: OnceBox<Node>,
+}
+
+impl List {
+    pub(crate) const fn new() -> List {
+        List {
+            first: OnceBox::new(),
+        }
+    }
+
+    /// The attached segments.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Attached> {
+        std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &node.attached)
+    }
+
+    /// Adds a segment, unless `is_same` finds it there: the one that stays.
+    pub(crate) fn add(&self, attached: Attached, is_same: impl Fn(&Attached) -> bool) -> &Attached {
+        let mut node = Box::new(Node {
+            attached,
+            next: OnceBox::new(),
+        });
+        let mut end = &self.first;
+        loop {
+            if let Some(found) = end.get() {
+                if is_same(&found.attached) {
+                    return &found.attached;
+                }
+                end = &found.next;
+            } else if let Err(refused) = end.set(node) {
+                node = refused;
+            } else if let Some(added) = end.get() {
+                return &added.attached;
+            } else {
+                unreachable!("a box that was set stays set");
+            }
+        }
+    }
+}

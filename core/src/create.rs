@@ -1,0 +1,334 @@
+//! Creating a segment's file in one step, opening an existing one, and the system's facts about both.
+//!
+//! | state of the path | who moves it on | what a process killed there leaves |
+//! |---|---|---|
+//! | no file | any writer, by linking a complete unnamed file | nothing: an unnamed file dies with it |
+//! | a complete segment | nobody; a writer may replace one of another boot by renaming over it | at most a hidden `.<number>.new` file |
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags};
+use nix::sys::statfs::{FsType, TMPFS_MAGIC};
+
+use crate::error::Error;
+use crate::layout::{Identity, Layout, VERSION, header};
+use crate::options::SegmentOptions;
+use crate::segment::Segment;
+
+/// `ramfs` and `hugetlbfs`, which are memory too.
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+const HUGETLBFS_MAGIC: FsType = FsType(0x9584_58f6);
+/// How often an attach may meet a segment that vanishes or appears under it.
+const ATTEMPTS: usize = 100;
+
+/// Attaches the segment at the options' path for writing, creating it where there is none.
+pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Error> {
+    options.check()?;
+    let path = options.resolved_path();
+    prepare_folder(&path, options)?;
+    for _ in 0..ATTEMPTS {
+        match open(&path, true) {
+            Ok(file) => {
+                check_file_system(&file, &path, options)?;
+                let segment = read_and_map(file, &path, true)?;
+                if segment.this_boot {
+                    return Ok(segment);
+                }
+                if !options.replace_other_boot {
+                    return Err(Error::OtherBoot { path });
+                }
+                replace(&segment, options)?;
+            }
+            Err(Error::NotFound { .. }) => {
+                let segment = unnamed(&path, options)?;
+                match link(&segment, &path) {
+                    Ok(()) => return Ok(segment),
+                    // Another process was first: attach to its segment.
+                    Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(failure("link", &path, errno.into())),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::Changed {
+        path,
+        reason: "it is removed and created again all the time".into(),
+    })
+}
+
+/// Attaches the segment at `path` for reading.
+pub(crate) fn attach_read_only(path: &Path) -> Result<Segment, Error> {
+    read_and_map(open(path, false)?, path, false)
+}
+
+/// Attaches for reading the file behind an open descriptor, given as its path in `/proc`.
+pub(crate) fn attach_descriptor(descriptor: &Path, path: &Path) -> Result<Segment, Error> {
+    let file = File::open(descriptor).map_err(|error| failure("open", path, error))?;
+    read_and_map(file, path, false)
+}
+
+/// Takes memory for a range of the file, so that no later access can fail for want of it.
+pub(crate) fn reserve(
+    file: &File,
+    section: &'static str,
+    path: &Path,
+    offset: u64,
+    bytes: u64,
+) -> Result<(), Error> {
+    let position = |value: u64| i64::try_from(value).expect("a segment is smaller than 2^63 bytes");
+    loop {
+        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match nix::fcntl::fallocate(file, flags, position(offset), position(bytes)) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(Errno::ENOSPC) => return Err(Error::NoSpace { section, bytes }),
+            Err(errno) => return Err(failure("reserve memory in", path, errno.into())),
+        }
+    }
+}
+
+/// The kernel's id of this boot; zeros where it cannot be read.
+pub(crate) fn boot_id() -> [u64; 2] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = |range| {
+        digits
+            .get(range)
+            .and_then(|half| u64::from_str_radix(half, 16).ok())
+    };
+    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn now_unix_nanos() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
+/// A new segment's identity.
+pub(crate) fn new_identity() -> Identity {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library seeds its hasher from the system's random numbers.
+    let random = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish();
+    Identity {
+        boot_id: boot_id(),
+        created_unix_nanos: now_unix_nanos(),
+        instance: random,
+        version: VERSION,
+    }
+}
+
+/// Makes the segment's own folder, and refuses a default folder that somebody else planted.
+fn prepare_folder(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
+    let folder = folder_of(path);
+    let mode = if options.group.is_some() {
+        0o770
+    } else {
+        0o700
+    };
+    match std::fs::DirBuilder::new().mode(mode).create(&folder) {
+        Ok(()) => {
+            if let Some(group) = options.group {
+                std::os::unix::fs::chown(&folder, None, Some(group))
+                    .and_then(|()| {
+                        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o2770))
+                    })
+                    .map_err(|error| failure("give to the group", &folder, error))?;
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failure("create the folder", &folder, error)),
+    }
+    if folder == crate::options::default_folder() {
+        let found = std::fs::symlink_metadata(&folder)
+            .map_err(|error| failure("look at", &folder, error))?;
+        if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
+            let needed =
+                "it belongs to somebody else; have it removed, or name another path".into();
+            return Err(Error::Permission {
+                path: folder,
+                needed,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Opens an existing file, never creating one and never following a link.
+fn open(path: &Path, write: bool) -> Result<File, Error> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new()
+        .read(true)
+        .write(write)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| {
+            if error.raw_os_error() == Some(libc::ELOOP) {
+                let reason = "it is a symbolic link, which is never followed".into();
+                return Error::NotASegment {
+                    path: path.into(),
+                    reason,
+                };
+            }
+            failure("open", path, error)
+        })
+}
+
+/// Reads the header through the file, checks it, and maps the segment.
+fn read_and_map(file: File, path: &Path, writable: bool) -> Result<Segment, Error> {
+    let not = |reason: &str| Error::NotASegment {
+        path: path.into(),
+        reason: reason.into(),
+    };
+    let found = file
+        .metadata()
+        .map_err(|error| failure("look at", path, error))?;
+    if !found.is_file() {
+        return Err(not("it is not a regular file"));
+    }
+    let mut bytes = [0; header::MUTABLE * 8];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(not("it is shorter than a header"));
+        }
+        Err(error) => return Err(failure("read", path, error)),
+    }
+    let mut words = [0; header::MUTABLE];
+    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_ne_bytes(*chunk);
+    }
+    let (layout, identity) = Layout::parse(path, &words, found.len())?;
+    Segment::map(file, path, layout, identity, writable)
+}
+
+/// A complete segment without a name.
+fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
+    let folder = folder_of(path);
+    let (cpus, fallbacks) = options.shards();
+    let layout = Layout::plan(&options.capacities, cpus, fallbacks);
+    let bytes = layout.words as u64 * 8;
+    check_file_size_limit(bytes)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .mode(options.mode)
+        .open(&folder)
+        .map_err(|error| failure("create a segment in", &folder, error))?;
+    check_file_system(&file, &folder, options)?;
+    if let Some(group) = options.group {
+        std::os::unix::fs::fchown(&file, None, Some(group))
+            .map_err(|error| failure("give to the group", path, error))?;
+    }
+    // The process's umask may have taken bits away.
+    file.set_permissions(PermissionsExt::from_mode(options.mode))
+        .map_err(|error| failure("set the mode of", path, error))?;
+    file.set_len(bytes)
+        .map_err(|error| failure("size", path, error))?;
+    let segment = Segment::map(file, path, layout, new_identity(), true)?;
+    segment.initialise()?;
+    Ok(segment)
+}
+
+/// Gives an unnamed segment its name, unless the name is taken.
+fn link(segment: &Segment, path: &Path) -> Result<(), Errno> {
+    let file = segment.file().ok_or(Errno::EBADF)?;
+    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let follow = AtFlags::AT_SYMLINK_FOLLOW;
+    nix::unistd::linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, follow)
+}
+
+/// Replaces a segment of another boot. A lock on the old file, which the kernel drops however its holder
+/// ends, keeps two replacers apart.
+fn replace(old: &Segment, options: &SegmentOptions) -> Result<(), Error> {
+    let path = &old.path;
+    let old_file = old
+        .file()
+        .ok_or_else(|| Error::NotFound { path: path.clone() })?;
+    if old_file.try_lock().is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        return Ok(());
+    }
+    if !is_same_file(old_file, path) {
+        return Ok(());
+    }
+    let new = unnamed(path, options)?;
+    let hidden = folder_of(path).join(format!(".{:016x}.new", new.identity.instance));
+    link(&new, &hidden).map_err(|errno| failure("link", &hidden, errno.into()))?;
+    std::fs::rename(&hidden, path).map_err(|error| failure("replace", path, error))
+}
+
+/// Whether `path` still names the open `file`.
+pub(crate) fn is_same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(open), Ok(named)) => open.dev() == named.dev() && open.ino() == named.ino(),
+        _ => false,
+    }
+}
+
+/// Over the limit the kernel would kill the process with SIGXFSZ.
+fn check_file_size_limit(needed: u64) -> Result<(), Error> {
+    match nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE) {
+        Ok((limit, _)) if limit < needed => Err(Error::FileSizeLimit { limit, needed }),
+        _ => Ok(()),
+    }
+}
+
+fn check_file_system(file: &File, path: &Path, options: &SegmentOptions) -> Result<(), Error> {
+    let found = nix::sys::statfs::fstatfs(file)
+        .map_err(|errno| failure("look at the file system of", path, errno.into()))?
+        .filesystem_type();
+    if options.allow_disk || [TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC].contains(&found) {
+        return Ok(());
+    }
+    let file_system = format!("a file system of type {:#x}", found.0);
+    Err(Error::DiskBacked {
+        path: path.into(),
+        file_system,
+    })
+}
+
+/// A failed call on `path`, as the error that tells what to do.
+fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
+    let path = path.to_path_buf();
+    match source.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => Error::NotFound { path },
+        Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+            let user = nix::unistd::geteuid();
+            let needed =
+                format!("user {user} cannot {action} it; run as its owner or share a group");
+            Error::Permission { path, needed }
+        }
+        Some(libc::ENOSPC) => Error::NoSpace {
+            section: "file",
+            bytes: 0,
+        },
+        Some(libc::EOPNOTSUPP) => Error::DiskBacked {
+            path,
+            file_system: "a file system without unnamed files or reservations".into(),
+        },
+        _ => Error::Io {
+            action,
+            path,
+            source,
+        },
+    }
+}

@@ -1,0 +1,130 @@
+//! Histograms: disjoint buckets and an exact sum, sharded by CPU.
+
+use std::time::{Duration, Instant};
+
+use crate::attached::{Attached, Resolved};
+use crate::buckets::to_recorded;
+use crate::layout::sink;
+use crate::record::FamilyRecord;
+use crate::rseq::ShardedCells;
+use crate::shape::Shape;
+use crate::writer::Resolve;
+
+/// Cell of the sum; the buckets follow.
+pub(crate) const SUM: usize = 0;
+/// Cell of the first bucket.
+pub(crate) const BUCKETS: usize = 1;
+
+/// A distribution of integers in the family's recorded unit. Copies are the same histogram.
+///
+/// Bucket and sum are two sequences, because a sequence may commit only one store: the count is derived
+/// from the buckets and can never disagree with them, and the sum lags by at most the records in flight.
+#[derive(Clone, Copy)]
+pub struct Histogram {
+    cells: ShardedCells<&'static Shape>,
+}
+
+impl Histogram {
+    /// Records one value.
+    #[inline(always)]
+    pub fn record(&self, value: u64) {
+        self.cells
+            .add(BUCKETS + self.cells.geometry().bucket(value), 1);
+        self.cells.add(SUM, value);
+    }
+
+    /// Records `n` equal values at the cost of one. The sum wraps at 2⁶⁴ a shard.
+    #[inline]
+    pub fn record_n(&self, value: u64, n: u64) {
+        self.cells
+            .add(BUCKETS + self.cells.geometry().bucket(value), n);
+        self.cells.add(SUM, value.wrapping_mul(n));
+    }
+
+    /// Records a duration, rounded to the family's recorded unit of time (nanoseconds lose nothing).
+    #[inline]
+    pub fn record_duration(&self, duration: Duration) {
+        let per_second = self.cells.geometry().scale.invert(1.0);
+        if per_second == 1e9 {
+            self.record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+        } else {
+            self.record_f64(duration.as_secs_f64());
+        }
+    }
+
+    /// Records a value given in the base unit, as in seconds. NaN, negative and infinite values are
+    /// refused and counted.
+    #[inline]
+    pub fn record_f64(&self, value: f64) {
+        match to_recorded(value, self.cells.geometry().scale) {
+            Some(recorded) => self.record(recorded),
+            None => crate::counter::reject(self.cells.geometry().attached, value),
+        }
+    }
+
+    /// Starts a timer that records when it is dropped.
+    #[inline]
+    pub fn start(&self) -> Timer {
+        Timer {
+            histogram: *self,
+            began: Instant::now(),
+        }
+    }
+
+    /// How many values were recorded so far, over all processes.
+    pub fn count(&self) -> u64 {
+        use crate::rseq::Geometry;
+        let buckets = BUCKETS..self.cells.geometry().cells();
+        buckets.map(|cell| self.cells.sum(cell)).sum()
+    }
+}
+
+/// Records the time from its start to its end in a histogram of durations.
+#[derive(Debug)]
+#[must_use = "a timer records when it is dropped"]
+pub struct Timer {
+    histogram: Histogram,
+    began: Instant,
+}
+
+impl Timer {
+    /// Ends without recording.
+    pub fn discard(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.histogram.record_duration(self.began.elapsed());
+    }
+}
+
+impl Resolve for Histogram {
+    fn resolve(
+        attached: &'static Attached,
+        (family, known): (u32, &FamilyRecord),
+        resolved: &Resolved,
+    ) -> Option<Histogram> {
+        let shape = attached.shape(family, known);
+        attached
+            .sharded(shape.placement(), resolved.cells.sharded, shape)
+            .map(|cells| Histogram { cells })
+    }
+
+    fn sink(attached: &'static Attached) -> Histogram {
+        let shape = attached.sink_shape();
+        let cells = attached.sharded(shape.placement(), sink::HISTOGRAM as u64, shape);
+        Histogram {
+            cells: cells.expect("the first block is always there"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Histogram")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}

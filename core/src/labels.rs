@@ -1,0 +1,310 @@
+//! Names and label sets: what is allowed, and the canonical bytes that are a series' identity.
+
+use crate::error::Error;
+use crate::snapshot::Label;
+use crate::unit::Unit;
+
+/// Longest name of a family, label or unit, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+/// Longest label value, in bytes.
+const VALUE_BYTES_MAX: usize = 4096;
+/// Longest help text, in bytes.
+const HELP_BYTES_MAX: usize = 4096;
+/// Most labels of a series.
+const LABELS_MAX: usize = 64;
+
+/// The value of every label of an overflow series.
+pub(crate) const OVERFLOW_VALUE: &str = "__other__";
+
+/// A label set in its canonical form: sorted by name, every name once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LabelSet {
+    bytes: Vec<u8>,
+}
+
+impl LabelSet {
+    /// Sorts and checks a label set. An empty value is the same as an absent label.
+    pub(crate) fn new(labels: &[(&str, &str)]) -> Result<LabelSet, Error> {
+        let mut sorted: Vec<(&str, &str)> = labels
+            .iter()
+            .copied()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        sorted.sort_unstable();
+        if sorted.len() > LABELS_MAX {
+            let reason = format!("{} labels; give at most {LABELS_MAX}", sorted.len());
+            return Err(invalid("label set", "", reason));
+        }
+        for (name, value) in labels {
+            check_label_name(name)?;
+            if value.len() > VALUE_BYTES_MAX {
+                let reason = format!("{} bytes; give at most {VALUE_BYTES_MAX}", value.len());
+                return Err(invalid("label value", &excerpt(value), reason));
+            }
+        }
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(invalid(
+                "label name",
+                pair[0].0,
+                "it is given twice; give it once".into(),
+            ));
+        }
+        Ok(LabelSet {
+            bytes: encode(&sorted),
+        })
+    }
+
+    /// The label set of the overflow series for label sets shaped like this one.
+    pub(crate) fn overflow(&self) -> LabelSet {
+        let labels = decode(&self.bytes).unwrap_or_default();
+        let pairs: Vec<(&str, &str)> = labels
+            .iter()
+            .map(|label| (&*label.name, OVERFLOW_VALUE))
+            .collect();
+        LabelSet {
+            bytes: encode(&pairs),
+        }
+    }
+
+    /// The canonical bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn encode(sorted: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in sorted.iter().flat_map(|(name, value)| [name, value]) {
+        let length = u16::try_from(text.len()).expect("lengths were checked");
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// The labels of canonical bytes; `None` where they are not canonical.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Label>> {
+    let mut labels: Vec<Label> = Vec::new();
+    while !bytes.is_empty() {
+        let name = take_text(&mut bytes)?;
+        let value = take_text(&mut bytes)?;
+        check_label_name(&name).ok()?;
+        if labels.last().is_some_and(|last| *last.name >= *name) {
+            return None;
+        }
+        labels.push(Label {
+            name: name.into(),
+            value,
+        });
+    }
+    Some(labels)
+}
+
+fn take_text(bytes: &mut &[u8]) -> Option<String> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    *bytes = rest;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// Checks a family's name against its type and unit; every refusal names what to use.
+pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Result<(), Error> {
+    check_name("family name", name, |c| {
+        c.is_ascii_alphanumeric() || c == '_'
+    })?;
+    let stem = name.strip_suffix("_total");
+    if is_counter && stem.is_none() {
+        return Err(invalid(
+            "family name",
+            name,
+            format!("a counter ends in _total; call it {name}_total"),
+        ));
+    }
+    if !is_counter && let Some(stem) = stem {
+        return Err(invalid(
+            "family name",
+            name,
+            format!("only a counter ends in _total; call it {stem}"),
+        ));
+    }
+    let stem = stem.unwrap_or(name);
+    let base = unit.base();
+    if base.is_empty() {
+        return Ok(());
+    }
+    check_name("unit", base, |c| c.is_ascii_alphanumeric() || c == '_')?;
+    let has_unit = stem
+        .strip_suffix(base)
+        .is_some_and(|rest| rest.ends_with('_'));
+    if !has_unit {
+        let total = if is_counter { "_total" } else { "" };
+        let reason = format!("its unit is {base}; call it {stem}_{base}{total}");
+        return Err(invalid("family name", name, reason));
+    }
+    Ok(())
+}
+
+/// Checks a help text.
+pub(crate) fn check_help(help: &str) -> Result<(), Error> {
+    if help.len() > HELP_BYTES_MAX {
+        let reason = format!("{} bytes; give at most {HELP_BYTES_MAX}", help.len());
+        return Err(invalid("help text", &excerpt(help), reason));
+    }
+    Ok(())
+}
+
+/// Checks the names of a state set's states.
+pub(crate) fn check_states(states: &[&str]) -> Result<(), Error> {
+    if states.is_empty() || states.len() > 64 {
+        let reason = format!("{} states; give 1 to 64", states.len());
+        return Err(invalid("state set", "", reason));
+    }
+    for (at, state) in states.iter().enumerate() {
+        if state.is_empty() || state.len() > NAME_BYTES_MAX || state.contains('\n') {
+            return Err(invalid(
+                "state",
+                state,
+                "give 1 to 255 bytes on one line".into(),
+            ));
+        }
+        if states[..at].contains(state) {
+            return Err(invalid(
+                "state",
+                state,
+                "it is given twice; give it once".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_label_name(name: &str) -> Result<(), Error> {
+    check_name("label name", name, |c| {
+        c.is_ascii_alphanumeric() || c == '_'
+    })?;
+    if name.starts_with("__") || name == "le" || name == "quantile" {
+        return Err(invalid(
+            "label name",
+            name,
+            "it is reserved; choose another".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_name(what: &'static str, name: &str, allowed: fn(char) -> bool) -> Result<(), Error> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        let reason = format!("{} bytes; give 1 to {NAME_BYTES_MAX}", name.len());
+        return Err(invalid(what, &excerpt(name), reason));
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(invalid(
+            what,
+            name,
+            "it starts with a digit; start with a letter".into(),
+        ));
+    }
+    if let Some(refused) = name.chars().find(|&c| !allowed(c)) {
+        let reason = format!("{refused:?} is not allowed; use letters, digits and _");
+        return Err(invalid(what, name, reason));
+    }
+    Ok(())
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+fn invalid(what: &'static str, given: &str, reason: String) -> Error {
+    Error::Invalid {
+        what,
+        given: given.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refusal(result: Result<(), Error>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn order_does_not_matter_and_empty_is_absent() {
+        let one = LabelSet::new(&[("b", "2"), ("a", "1"), ("c", "")]).unwrap();
+        let two = LabelSet::new(&[("a", "1"), ("b", "2")]).unwrap();
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn neighbours_do_not_run_together() {
+        let one = LabelSet::new(&[("a", "xb"), ("c", "y")]).unwrap();
+        let two = LabelSet::new(&[("a", "x"), ("c", "by")]).unwrap();
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn bad_label_sets_are_refused() {
+        for labels in [
+            &[("a", "1"), ("a", "2")][..],
+            &[("le", "1")],
+            &[("__name__", "x")],
+            &[("1a", "x")],
+            &[("a-b", "x")],
+            &[("", "x")],
+        ] {
+            assert!(LabelSet::new(labels).is_err(), "{labels:?}");
+        }
+        assert!(LabelSet::new(&[("a", &"x".repeat(4097))]).is_err());
+    }
+
+    #[test]
+    fn a_refused_name_comes_with_the_right_one() {
+        let seconds = Unit::NANOSECONDS;
+        assert!(
+            refusal(check_family_name("requests", true, &Unit::NONE)).contains("requests_total")
+        );
+        assert!(
+            refusal(check_family_name("depth_total", false, &Unit::NONE)).contains("call it depth")
+        );
+        assert!(refusal(check_family_name("wait", false, &seconds)).contains("wait_seconds"));
+        assert!(
+            refusal(check_family_name("cpu_total", true, &seconds)).contains("cpu_seconds_total")
+        );
+        assert!(check_family_name("cpu_seconds_total", true, &seconds).is_ok());
+        assert!(check_family_name("a:b", false, &Unit::NONE).is_err());
+        assert!(check_family_name("seconds", false, &seconds).is_err());
+    }
+
+    #[test]
+    fn the_overflow_set_keeps_the_names() {
+        let labels = LabelSet::new(&[("a", "1"), ("b", "2")]).unwrap().overflow();
+        let decoded = decode(labels.bytes()).unwrap();
+        assert!(decoded.iter().all(|label| label.value == OVERFLOW_VALUE));
+        assert_eq!(decoded.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn a_label_set_survives_its_bytes(
+            labels in proptest::collection::btree_map("[a-z][a-z0-9_]{0,8}", "\\PC{1,12}", 0..6)
+        ) {
+            let pairs: Vec<(&str, &str)> = labels.iter()
+                .filter(|(name, _)| *name != "le" && *name != "quantile")
+                .map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let set = LabelSet::new(&pairs).unwrap();
+            let decoded = decode(set.bytes()).unwrap();
+            let back: Vec<(&str, &str)> =
+                decoded.iter().map(|label| (&*label.name, label.value.as_str())).collect();
+            prop_assert_eq!(back, pairs);
+        }
+
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,610 @@
+#![doc = include_str!("../../docs/FORMAT.md")]
+//!
+//! This module owns every offset, size, version and state value of the format.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::snapshot::Loss;
+
+/// First word of every segment: "TACHOGRF" in little-endian bytes.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TACHOGRF");
+/// A build refuses another major version and reads any minor one.
+pub(crate) const VERSION: (u32, u32) = (1, 0);
+/// Feature bits that a build must know to use the segment.
+pub(crate) const REQUIRED_FEATURES: u64 = 0;
+/// Feature bits that a build may ignore.
+pub(crate) const OPTIONAL_FEATURES: u64 = 0;
+
+/// The unit that memory is committed in, and the distance between the shards of a counter.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+/// Words of a page, and cells of a counter block.
+pub(crate) const PAGE_WORDS: usize = 512;
+
+/// Word offsets in the header. Everything below [`header::MUTABLE`] is written once, before the segment
+/// has a name, and covered by the checksum.
+pub(crate) mod header {
+    pub(crate) const MAGIC: usize = 0;
+    pub(crate) const VERSION: usize = 1;
+    pub(crate) const CHECKSUM: usize = 2;
+    pub(crate) const REQUIRED_FEATURES: usize = 3;
+    pub(crate) const OPTIONAL_FEATURES: usize = 4;
+    pub(crate) const BYTES: usize = 5;
+    pub(crate) const BOOT_ID: usize = 6;
+    pub(crate) const CREATED_UNIX_NANOS: usize = 8;
+    pub(crate) const INSTANCE: usize = 9;
+    pub(crate) const SHARDS: usize = 10;
+    pub(crate) const PAGE_BYTES: usize = 11;
+    pub(crate) const SECTIONS: usize = 16;
+    pub(crate) const SECTION_WORDS: usize = 4;
+    pub(crate) const SECTIONS_MAX: usize = 32;
+    pub(crate) const MUTABLE: usize = 256;
+    /// Next free entry of each section, by kind.
+    pub(crate) const NEXT: usize = MUTABLE;
+    /// Committed words of each section, by kind.
+    pub(crate) const COMMITTED: usize = NEXT + SECTIONS_MAX;
+    /// Loss counts, by reason.
+    pub(crate) const LOSSES: usize = COMMITTED + SECTIONS_MAX;
+    /// Verdict of the restartable-sequence self-test on this boot: 0 unknown, 1 passed, 2 failed.
+    pub(crate) const SELF_TEST: usize = LOSSES + 64;
+    pub(crate) const WORDS: usize = super::PAGE_WORDS;
+}
+const _: () = {
+    assert!(header::SECTIONS + header::SECTIONS_MAX * header::SECTION_WORDS <= header::MUTABLE);
+    assert!(header::SELF_TEST < header::WORDS);
+    assert!(Loss::ALL.len() <= 64);
+};
+
+/// Word offsets in a process slot.
+pub(crate) mod process {
+    /// State in the low byte, generation above it.
+    pub(crate) const STATE: usize = 0;
+    /// Process id in the low half, [`crate::Recording`] code in the high half.
+    pub(crate) const PID: usize = 1;
+    pub(crate) const START_TICKS: usize = 2;
+    pub(crate) const PID_NAMESPACE: usize = 3;
+    pub(crate) const ATTACHED_UNIX_NANOS: usize = 4;
+    /// How many of the process's own cells are committed.
+    pub(crate) const CELLS_COMMITTED: usize = 5;
+    pub(crate) const NAME_BYTES: usize = 6;
+    pub(crate) const NAME: usize = 7;
+    pub(crate) const NAME_WORDS: usize = 8;
+    pub(crate) const WORDS: usize = 16;
+}
+const _: () = assert!(process::NAME + process::NAME_WORDS <= process::WORDS);
+
+/// Word offsets in a family record.
+pub(crate) mod family {
+    /// State in the low byte, generation above it.
+    pub(crate) const STATE: usize = 0;
+    pub(crate) const HASH: usize = 1;
+    /// Type and gauge mode.
+    pub(crate) const KIND: usize = 2;
+    /// Word offset of its texts in the string arena: name, help, unit, states, one after another.
+    pub(crate) const TEXT: usize = 3;
+    /// Bytes of name (low half) and help (high half).
+    pub(crate) const NAME_HELP_BYTES: usize = 4;
+    /// Bytes of unit (low half) and states (high half; each state ends with a newline).
+    pub(crate) const UNIT_STATES_BYTES: usize = 5;
+    pub(crate) const SCALE: usize = 6;
+    /// Log-linear: precision + 1. Explicit: 0.
+    pub(crate) const PRECISION: usize = 7;
+    /// Log-linear: highest value. Explicit: how many bounds.
+    pub(crate) const BUCKETS: usize = 8;
+    /// Word offset of explicit bounds in the string arena.
+    pub(crate) const BOUNDS: usize = 9;
+    /// Shards of a histogram: CPU shards (low half) and fallback shards (high half).
+    pub(crate) const SHARDS: usize = 10;
+    pub(crate) const SERIES_LIMIT: usize = 11;
+    pub(crate) const SERIES_COUNT: usize = 12;
+    /// The overflow series, plus one.
+    pub(crate) const OVERFLOW: usize = 13;
+    /// Registrations folded into the overflow series.
+    pub(crate) const OVERFLOWED: usize = 14;
+    pub(crate) const CREATED_UNIX_NANOS: usize = 15;
+    pub(crate) const WORDS: usize = 16;
+}
+
+/// Word offsets in a series record.
+pub(crate) mod series {
+    /// State in the low byte, generation above it.
+    pub(crate) const STATE: usize = 0;
+    pub(crate) const HASH: usize = 1;
+    /// Index of its family.
+    pub(crate) const FAMILY: usize = 2;
+    /// Word offset of its label set in the string arena (low half) and its bytes (high half).
+    pub(crate) const LABELS: usize = 3;
+    /// First sharded cell: an index of the counter section or a page of the histogram section.
+    pub(crate) const CELL: usize = 4;
+    /// Per-process cell (low half) and shared cell (high half), 0 for none.
+    pub(crate) const OWN_SHARED: usize = 5;
+    pub(crate) const CREATED_UNIX_NANOS: usize = 6;
+    pub(crate) const WORDS: usize = 8;
+}
+
+/// States of a record or slot, in the low byte of its state word.
+pub(crate) mod state {
+    /// Never used, or claimed and not filled: whoever claimed it may be dead, nobody waits for it.
+    pub(crate) const FREE: u64 = 0;
+    /// Filled and visible.
+    pub(crate) const PUBLISHED: u64 = 1;
+
+    pub(crate) const fn of(word: u64) -> u64 {
+        word & 0xff
+    }
+    pub(crate) const fn generation(word: u64) -> u64 {
+        word >> 8
+    }
+    pub(crate) const fn word(state: u64, generation: u64) -> u64 {
+        (generation << 8) | state
+    }
+}
+
+/// First cells of the counter section: where updates go that have no series.
+pub(crate) mod sink {
+    pub(crate) const COUNTER: usize = 0;
+    pub(crate) const COUNTER_F64: usize = 1;
+    /// Sum, then the one bucket.
+    pub(crate) const HISTOGRAM: usize = 2;
+    pub(crate) const CELLS: usize = 4;
+}
+
+/// The kinds of sections. The value is the kind in the section table and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Section {
+    Processes = 1,
+    Families = 2,
+    FamilyIndex = 3,
+    Series = 4,
+    SeriesIndex = 5,
+    Strings = 6,
+    SharedCells = 7,
+    ProcessCells = 8,
+    Counters = 9,
+    Histograms = 10,
+    // Reserved, for sections that come later and that a reader may skip:
+    // 11 exemplars, 12 events, 13 watches, 14 reclaim bitmaps.
+}
+
+impl Section {
+    pub(crate) const ALL: [Section; 10] = [
+        Section::Processes,
+        Section::Families,
+        Section::FamilyIndex,
+        Section::Series,
+        Section::SeriesIndex,
+        Section::Strings,
+        Section::SharedCells,
+        Section::ProcessCells,
+        Section::Counters,
+        Section::Histograms,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Section::Processes => "processes",
+            Section::Families => "families",
+            Section::FamilyIndex => "family_index",
+            Section::Series => "series",
+            Section::SeriesIndex => "series_index",
+            Section::Strings => "strings",
+            Section::SharedCells => "shared_cells",
+            Section::ProcessCells => "process_cells",
+            Section::Counters => "counter_cells",
+            Section::Histograms => "histogram_pages",
+        }
+    }
+}
+
+/// Where a section lies: word offset, size in words, and how many entries it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Extent {
+    pub(crate) offset: usize,
+    pub(crate) words: usize,
+    pub(crate) capacity: u64,
+}
+
+/// Bit of a section-table entry's kind word: a build that does not know the kind must refuse the segment.
+const SECTION_REQUIRED: u64 = 1 << 63;
+
+/// How many entries each table of a new segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capacities {
+    pub(crate) processes: u64,
+    pub(crate) families: u64,
+    pub(crate) series: u64,
+    pub(crate) string_bytes: u64,
+    pub(crate) shared_cells: u64,
+    pub(crate) process_cells: u64,
+    pub(crate) counter_cells: u64,
+    pub(crate) histogram_bytes: u64,
+}
+
+/// Where everything lies: read from the header once, checked, and kept in private memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) cpu_shards: u32,
+    pub(crate) fallback_shards: u32,
+    pub(crate) words: usize,
+    extents: [Extent; Section::ALL.len() + 1],
+}
+
+impl Layout {
+    /// The layout of a new segment.
+    pub(crate) fn plan(capacities: &Capacities, cpu_shards: u32, fallback_shards: u32) -> Layout {
+        let shards = u64::from(cpu_shards + fallback_shards);
+        let page = PAGE_WORDS as u64;
+        let mut layout = Layout {
+            cpu_shards,
+            fallback_shards,
+            words: header::WORDS,
+            extents: [Extent::default(); Section::ALL.len() + 1],
+        };
+        for section in Section::ALL {
+            let (capacity, words) = match section {
+                Section::Processes => sized(capacities.processes, process::WORDS),
+                Section::Families => sized(capacities.families, family::WORDS),
+                Section::FamilyIndex => sized(index_capacity(capacities.families), 1),
+                Section::Series => sized(capacities.series, series::WORDS),
+                Section::SeriesIndex => sized(index_capacity(capacities.series), 1),
+                Section::Strings => sized(capacities.string_bytes.div_ceil(8), 1),
+                Section::SharedCells => sized(capacities.shared_cells, 1),
+                Section::ProcessCells => {
+                    // One run a process, and one more that processes without a slot write to.
+                    let run = capacities.process_cells.next_multiple_of(page);
+                    (run, run * (capacities.processes + 1))
+                }
+                Section::Counters => {
+                    let cells = capacities.counter_cells.next_multiple_of(page);
+                    (cells, cells * shards)
+                }
+                Section::Histograms => {
+                    let pages = capacities.histogram_bytes.div_ceil(PAGE_BYTES);
+                    (pages, pages * page)
+                }
+            };
+            let words = to_usize(words.next_multiple_of(page));
+            layout.extents[section as usize] = Extent {
+                offset: layout.words,
+                words,
+                capacity,
+            };
+            layout.words += words;
+        }
+        layout
+    }
+
+    /// Where `section` lies.
+    pub(crate) fn extent(&self, section: Section) -> Extent {
+        self.extents[section as usize]
+    }
+
+    /// All shards of a counter.
+    pub(crate) fn shards(&self) -> usize {
+        (self.cpu_shards + self.fallback_shards) as usize
+    }
+
+    /// The words of one process's own cells: `(offset, cells)`.
+    pub(crate) fn process_run(&self, slot: u32) -> (usize, usize) {
+        let extent = self.extent(Section::ProcessCells);
+        let cells = to_usize(extent.capacity);
+        (extent.offset + slot as usize * cells, cells)
+    }
+
+    /// The run that processes without a slot write to.
+    pub(crate) fn sink_run(&self) -> u32 {
+        low_half(self.extent(Section::Processes).capacity)
+    }
+
+    /// The immutable part of the header, checksum included.
+    pub(crate) fn header_words(&self, identity: &Identity) -> [u64; header::MUTABLE] {
+        let mut words = [0; header::MUTABLE];
+        words[header::MAGIC] = MAGIC;
+        words[header::VERSION] = halves(VERSION.1, VERSION.0);
+        words[header::REQUIRED_FEATURES] = REQUIRED_FEATURES;
+        words[header::OPTIONAL_FEATURES] = OPTIONAL_FEATURES;
+        words[header::BYTES] = self.words as u64 * 8;
+        words[header::BOOT_ID..header::BOOT_ID + 2].copy_from_slice(&identity.boot_id);
+        words[header::CREATED_UNIX_NANOS] = identity.created_unix_nanos;
+        words[header::INSTANCE] = identity.instance;
+        words[header::SHARDS] = halves(self.cpu_shards, self.fallback_shards);
+        words[header::PAGE_BYTES] = PAGE_BYTES;
+        for (at, section) in Section::ALL.into_iter().enumerate() {
+            let extent = self.extent(section);
+            let entry = header::SECTIONS + at * header::SECTION_WORDS;
+            words[entry] = SECTION_REQUIRED | section as u64;
+            words[entry + 1] = extent.offset as u64;
+            words[entry + 2] = extent.words as u64;
+            words[entry + 3] = extent.capacity;
+        }
+        words[header::CHECKSUM] = checksum(&words);
+        words
+    }
+
+    /// Reads and checks the immutable part of a header found in a file of `file_bytes`.
+    pub(crate) fn parse(
+        path: &Path,
+        words: &[u64; header::MUTABLE],
+        file_bytes: u64,
+    ) -> Result<(Layout, Identity), Error> {
+        let not = |reason: &str| Error::NotASegment {
+            path: path.into(),
+            reason: reason.into(),
+        };
+        if words[header::MAGIC] != MAGIC {
+            return Err(not("it does not start with the magic word"));
+        }
+        let (minor, major) = split(words[header::VERSION]);
+        let unknown = words[header::REQUIRED_FEATURES] & !REQUIRED_FEATURES;
+        if major != VERSION.0 || unknown != 0 {
+            return Err(Error::Version {
+                path: path.into(),
+                found: format!("{major}.{minor} (unknown features {unknown:#x})"),
+                supported: format!("{}.x", VERSION.0),
+            });
+        }
+        if words[header::CHECKSUM] != checksum(words) {
+            return Err(not("the header's checksum is wrong"));
+        }
+        if words[header::PAGE_BYTES] != PAGE_BYTES {
+            return Err(not("the page size is unknown"));
+        }
+        if words[header::BYTES] > file_bytes || words[header::BYTES] % 8 != 0 {
+            return Err(not("the file is shorter than the segment"));
+        }
+        let (cpu_shards, fallback_shards) = split(words[header::SHARDS]);
+        let mut layout = Layout {
+            cpu_shards,
+            fallback_shards,
+            words: to_usize(words[header::BYTES] / 8),
+            extents: [Extent::default(); Section::ALL.len() + 1],
+        };
+        layout
+            .parse_sections(words)
+            .map_err(|reason| not(&reason))?;
+        let identity = Identity {
+            boot_id: [words[header::BOOT_ID], words[header::BOOT_ID + 1]],
+            created_unix_nanos: words[header::CREATED_UNIX_NANOS],
+            instance: words[header::INSTANCE],
+            version: (major, minor),
+        };
+        Ok((layout, identity))
+    }
+
+    fn parse_sections(&mut self, words: &[u64; header::MUTABLE]) -> Result<(), String> {
+        for at in 0..header::SECTIONS_MAX {
+            let entry = header::SECTIONS + at * header::SECTION_WORDS;
+            let kind = words[entry];
+            if kind == 0 {
+                continue;
+            }
+            let known = Section::ALL
+                .into_iter()
+                .find(|&s| s as u64 == kind & !SECTION_REQUIRED);
+            let Some(section) = known else {
+                if kind & SECTION_REQUIRED != 0 {
+                    return Err(format!(
+                        "it needs a section of unknown kind {}",
+                        kind & 0xffff
+                    ));
+                }
+                continue;
+            };
+            let (offset, size, capacity) = (words[entry + 1], words[entry + 2], words[entry + 3]);
+            let end = offset.checked_add(size).ok_or("a section ends nowhere")?;
+            if offset < header::WORDS as u64 || end > self.words as u64 {
+                return Err(format!("section {} lies outside", section.name()));
+            }
+            self.extents[section as usize] = Extent {
+                offset: to_usize(offset),
+                words: to_usize(size),
+                capacity,
+            };
+        }
+        self.check_capacities()
+    }
+
+    /// Every table must fit the words it was given; all later arithmetic rests on it.
+    fn check_capacities(&self) -> Result<(), String> {
+        if self.cpu_shards == 0
+            || self.fallback_shards == 0
+            || self.shards() > usize::from(u16::MAX)
+        {
+            return Err("the shard counts are impossible".into());
+        }
+        let processes = self.extent(Section::Processes).capacity;
+        for section in Section::ALL {
+            let extent = self.extent(section);
+            let needed = match section {
+                Section::Processes => extent.capacity.checked_mul(process::WORDS as u64),
+                Section::Families => extent.capacity.checked_mul(family::WORDS as u64),
+                Section::Series => extent.capacity.checked_mul(series::WORDS as u64),
+                Section::ProcessCells => extent.capacity.checked_mul(processes.saturating_add(1)),
+                Section::Counters => extent.capacity.checked_mul(self.shards() as u64),
+                Section::Histograms => extent.capacity.checked_mul(PAGE_WORDS as u64),
+                Section::FamilyIndex
+                | Section::SeriesIndex
+                | Section::Strings
+                | Section::SharedCells => Some(extent.capacity),
+            };
+            let fits = needed.is_some_and(|needed| needed <= extent.words as u64);
+            let is_index = matches!(section, Section::FamilyIndex | Section::SeriesIndex);
+            if !fits
+                || extent.capacity == 0
+                || extent.capacity > u64::from(u32::MAX)
+                || (is_index && !extent.capacity.is_power_of_two())
+                || (section == Section::Counters && extent.capacity % PAGE_WORDS as u64 != 0)
+            {
+                return Err(format!(
+                    "section {} has an impossible capacity",
+                    section.name()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What tells one segment from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) boot_id: [u64; 2],
+    pub(crate) created_unix_nanos: u64,
+    pub(crate) instance: u64,
+    pub(crate) version: (u32, u32),
+}
+
+/// An index twice as large as its table, so that a probe always meets an empty entry.
+fn index_capacity(entries: u64) -> u64 {
+    (entries * 2).next_power_of_two()
+}
+
+fn sized(capacity: u64, entry_words: usize) -> (u64, u64) {
+    (capacity, capacity * entry_words as u64)
+}
+
+/// FNV-1a over the words of the immutable part, the checksum's own word left out.
+fn checksum(words: &[u64; header::MUTABLE]) -> u64 {
+    let covered = words
+        .iter()
+        .enumerate()
+        .filter(|&(at, _)| at != header::CHECKSUM);
+    covered.fold(0xcbf2_9ce4_8422_2325, |hash, (_, word)| {
+        word.to_le_bytes().into_iter().fold(hash, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    })
+}
+
+/// Two halves in one word.
+pub(crate) const fn halves(low: u32, high: u32) -> u64 {
+    ((high as u64) << 32) | low as u64
+}
+
+/// The halves of a word: `(low, high)`.
+pub(crate) const fn split(word: u64) -> (u32, u32) {
+    (low_half(word), low_half(word >> 32))
+}
+
+/// The low half of a word.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is asked for"
+)]
+pub(crate) const fn low_half(word: u64) -> u32 {
+    word as u32
+}
+
+/// A count of words as an index: segments exist on 64-bit targets only.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "usize has 64 bits, asserted below"
+)]
+pub(crate) const fn to_usize(words: u64) -> usize {
+    words as usize
+}
+const _: () = assert!(usize::BITS == 64, "a segment needs a 64-bit address space");
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    pub(crate) const SMALL: Capacities = Capacities {
+        processes: 4,
+        families: 8,
+        series: 16,
+        string_bytes: 4096,
+        shared_cells: 16,
+        process_cells: 16,
+        counter_cells: 512,
+        histogram_bytes: 65536,
+    };
+
+    fn header() -> ([u64; header::MUTABLE], u64, Layout, Identity) {
+        let layout = Layout::plan(&SMALL, 2, 2);
+        let identity = Identity {
+            boot_id: [1, 2],
+            created_unix_nanos: 3,
+            instance: 4,
+            version: VERSION,
+        };
+        (
+            layout.header_words(&identity),
+            layout.words as u64 * 8,
+            layout,
+            identity,
+        )
+    }
+
+    #[test]
+    fn a_header_is_read_back() {
+        let (words, bytes, layout, identity) = header();
+        assert_eq!(
+            Layout::parse(Path::new("x"), &words, bytes).unwrap(),
+            (layout, identity)
+        );
+    }
+
+    #[test]
+    fn sections_follow_one_another() {
+        let (.., layout, _) = header();
+        let mut end = header::WORDS;
+        for section in Section::ALL {
+            let extent = layout.extent(section);
+            assert_eq!(extent.offset, end, "{section:?}");
+            assert_eq!(extent.words % PAGE_WORDS, 0);
+            end += extent.words;
+        }
+        assert_eq!(end, layout.words);
+    }
+
+    #[test]
+    fn any_changed_word_is_refused() {
+        let (words, bytes, ..) = header();
+        for at in 0..header::MUTABLE {
+            let mut damaged = words;
+            damaged[at] ^= 1 << (at % 64);
+            assert!(
+                Layout::parse(Path::new("x"), &damaged, bytes).is_err(),
+                "word {at}"
+            );
+        }
+        assert!(Layout::parse(Path::new("x"), &words, bytes - 8).is_err());
+    }
+
+    #[test]
+    fn impossible_sections_are_refused_even_with_a_right_checksum() {
+        let (words, bytes, ..) = header();
+        for at in 0..Section::ALL.len() {
+            for (word, value) in [
+                (1, 0),
+                (1, u64::MAX),
+                (2, u64::MAX),
+                (2, 0),
+                (3, u64::MAX),
+                (3, 0),
+            ] {
+                let mut damaged = words;
+                damaged[header::SECTIONS + at * header::SECTION_WORDS + word] = value;
+                damaged[header::CHECKSUM] = checksum(&damaged);
+                assert!(
+                    Layout::parse(Path::new("x"), &damaged, bytes).is_err(),
+                    "{at} {word} {value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_sections_are_skipped_or_refused_as_they_say() {
+        let (mut words, bytes, ..) = header();
+        let entry = header::SECTIONS + 20 * header::SECTION_WORDS;
+        words[entry] = 13;
+        words[header::CHECKSUM] = checksum(&words);
+        assert!(Layout::parse(Path::new("x"), &words, bytes).is_ok());
+        words[entry] = 13 | SECTION_REQUIRED;
+        words[header::CHECKSUM] = checksum(&words);
+        assert!(Layout::parse(Path::new("x"), &words, bytes).is_err());
+    }
+}

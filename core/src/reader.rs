@@ -1,0 +1,251 @@
+//! The read side: a read-only mapping, checked on every pass, turned into a [`Snapshot`].
+//!
+//! A reader trusts nothing in the segment: offsets, counts, states and texts are checked before they are
+//! used, loops are bounded by the tables' capacities, and what makes no sense is skipped and named. It
+//! writes nothing, and touches no page that has no memory.
+
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::catalogue::Catalogue;
+use crate::create;
+use crate::error::Error;
+use crate::fault;
+use crate::layout::{Section, family, header, process, sink};
+use crate::process as slots;
+use crate::segment::Segment;
+use crate::snapshot::{Loss, Losses, Process, SegmentInfo, Snapshot, TableFill};
+use crate::sync::Ordering;
+use crate::values::{self, Living, Pass};
+
+/// A segment mapped for reading.
+#[derive(Debug)]
+pub struct Reader {
+    segment: Segment,
+    catalogue: Catalogue,
+    counter_sums: Vec<u64>,
+    _guard: Option<fault::Guard>,
+}
+
+impl Reader {
+    /// Maps the segment at `path` for reading.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Permission`], [`Error::NotASegment`], [`Error::Version`] and
+    /// [`Error::Io`]. A segment of another boot is history, and readable.
+    pub fn attach(path: impl AsRef<Path>) -> Result<Reader, Error> {
+        Ok(Reader::new(create::attach_read_only(path.as_ref())?))
+    }
+
+    /// A reader of a writer's own segment, with a description of its own of the same file: through the
+    /// writer's the process's own lock would not show.
+    pub(crate) fn of_writer(segment: &Segment) -> Result<Reader, Error> {
+        let Some(file) = segment.file() else {
+            return Ok(Reader::new(segment.share_heap()));
+        };
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        create::attach_descriptor(&path, &segment.path).map(Reader::new)
+    }
+
+    fn new(segment: Segment) -> Reader {
+        let guard = segment.file().and_then(|_| fault::watch(segment.words()));
+        Reader {
+            segment,
+            catalogue: Catalogue::new(),
+            counter_sums: Vec::new(),
+            _guard: guard,
+        }
+    }
+
+    /// Whether the path still names this segment: false once it was replaced or removed.
+    pub fn is_current(&self) -> bool {
+        match self.segment.file() {
+            Some(file) => create::is_same_file(file, &self.segment.path),
+            None => true,
+        }
+    }
+
+    /// The values of this moment.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] where the file was truncated: attach again.
+    pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
+        self.check_size()?;
+        let time_unix_nanos = create::now_unix_nanos();
+        self.catalogue.refresh(&self.segment);
+        let (processes, living) = self.processes();
+        values::sum_counter_cells(&self.segment, &mut self.counter_sums);
+        let mut pass = Pass {
+            segment: &self.segment,
+            counter_sums: &self.counter_sums,
+            living: &living,
+            bucket_counts: Vec::new(),
+        };
+        let directory = Arc::clone(&self.catalogue.directory);
+        let mut values = Vec::with_capacity(self.catalogue.sources.len());
+        for family in &directory.families {
+            let sources = &self.catalogue.sources[family.first..family.first + family.series.len()];
+            values.extend(sources.iter().map(|source| pass.value(family, source)));
+        }
+        let bucket_counts = pass.bucket_counts;
+        let snapshot = Snapshot {
+            time_unix_nanos,
+            segment: self.info(),
+            values,
+            bucket_counts,
+            overflowed: self.overflowed(),
+            directory,
+            processes,
+            losses: self.losses(),
+            damage: self.catalogue.damage.clone(),
+        };
+        self.check_size()?;
+        Ok(snapshot)
+    }
+
+    /// A file that was made shorter would fault; so does one that was, and the guard saw it.
+    fn check_size(&self) -> Result<(), Error> {
+        let Some(file) = self.segment.file() else {
+            return Ok(());
+        };
+        let changed = |reason: &str| Error::Changed {
+            path: self.segment.path.clone(),
+            reason: reason.into(),
+        };
+        let needed = self.segment.layout.words as u64 * 8;
+        match file.metadata() {
+            Ok(found) if found.len() < needed => Err(changed("the file was truncated")),
+            Ok(_) if self._guard.as_ref().is_some_and(fault::Guard::has_faulted) => {
+                Err(changed("a page of the file could not be read"))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(changed(&error.to_string())),
+        }
+    }
+
+    /// Every process in the table, and a copy of the own cells of those that live.
+    fn processes(&self) -> (Vec<Process>, Vec<Living>) {
+        let mut processes = Vec::new();
+        let mut living = Vec::new();
+        let words = values::committed(&self.segment, Section::Processes);
+        let capacity = crate::layout::to_usize(self.segment.extent(Section::Processes).capacity);
+        for (slot, words) in (0u32..).zip(words.chunks_exact(process::WORDS).take(capacity)) {
+            let Some((before, mut process)) = slots::read(words, slot) else {
+                continue;
+            };
+            process.alive = match self.segment.file() {
+                Some(file) => self.segment.this_boot && slots::is_alive(file, &self.segment, slot),
+                None => true,
+            };
+            if process.alive {
+                living.extend(Living::copy(&self.segment, &process, before));
+            }
+            processes.push(process);
+        }
+        (processes, living)
+    }
+
+    fn overflowed(&self) -> Vec<u64> {
+        let count = |&record: &u32| {
+            let words = self.segment.entry(Section::Families, record, family::WORDS);
+            words.map_or(0, |words| words[family::OVERFLOWED].load(Ordering::Relaxed))
+        };
+        self.catalogue.family_records.iter().map(count).collect()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a lost amount, saturating"
+    )]
+    fn losses(&self) -> Losses {
+        let mut losses = Losses::default();
+        for loss in Loss::ALL {
+            let word = &self.segment.words()[header::LOSSES + loss as usize];
+            losses.counts[loss as usize] = word.load(Ordering::Relaxed);
+        }
+        let sink = |cell: usize| self.counter_sums.get(cell).copied().unwrap_or(0);
+        let floats = values::committed(&self.segment, Section::Counters)
+            .iter()
+            .skip(sink::COUNTER_F64)
+            .step_by(crate::layout::PAGE_WORDS)
+            .take(self.segment.layout.shards());
+        let floats: f64 = floats
+            .map(|word| f64::from_bits(word.load(Ordering::Relaxed)))
+            .sum();
+        losses.counts[Loss::LostCounter as usize] =
+            sink(sink::COUNTER).saturating_add(floats as u64);
+        losses.counts[Loss::LostHistogram as usize] = sink(sink::HISTOGRAM + 1);
+        losses
+    }
+
+    fn info(&self) -> SegmentInfo {
+        let identity = &self.segment.identity;
+        SegmentInfo {
+            path: self.segment.path.clone(),
+            instance: identity.instance,
+            created_unix_nanos: identity.created_unix_nanos,
+            version: identity.version,
+            this_boot: self.segment.this_boot,
+            cpu_shards: self.segment.layout.cpu_shards,
+            fallback_shards: self.segment.layout.fallback_shards,
+            bytes: self.segment.layout.words as u64 * 8,
+            tables: Section::ALL
+                .into_iter()
+                .filter_map(|section| self.fill(section))
+                .collect(),
+        }
+    }
+
+    /// How full a table is; the indexes are as full as their tables.
+    fn fill(&self, section: Section) -> Option<TableFill> {
+        let extent = self.segment.extent(section);
+        let next = || {
+            self.segment
+                .next(section)
+                .load(Ordering::Relaxed)
+                .min(extent.capacity)
+        };
+        let committed = self
+            .segment
+            .committed(section)
+            .load(Ordering::Relaxed)
+            .min(extent.words as u64);
+        let (used, committed) = match section {
+            Section::FamilyIndex | Section::SeriesIndex => return None,
+            Section::Processes => (self.slots_used(), committed),
+            Section::ProcessCells => (next(), self.process_words()),
+            _ => (next(), committed),
+        };
+        Some(TableFill {
+            table: section.name(),
+            used,
+            capacity: extent.capacity,
+            committed_bytes: committed * 8,
+            capacity_bytes: extent.words as u64 * 8,
+        })
+    }
+
+    fn slot_words(&self) -> impl Iterator<Item = &[crate::sync::AtomicU64]> {
+        values::committed(&self.segment, Section::Processes).chunks_exact(process::WORDS)
+    }
+
+    fn slots_used(&self) -> u64 {
+        let used =
+            |words: &&[crate::sync::AtomicU64]| words[process::STATE].load(Ordering::Relaxed) != 0;
+        self.slot_words().filter(used).count() as u64
+    }
+
+    /// Words of own cells that have memory, over all slots.
+    fn process_words(&self) -> u64 {
+        let run = self.segment.extent(Section::ProcessCells).capacity;
+        let words = self.slot_words();
+        let committed = words.map(|words| {
+            words[process::CELLS_COMMITTED]
+                .load(Ordering::Relaxed)
+                .min(run)
+        });
+        committed.fold(run, u64::saturating_add)
+    }
+}

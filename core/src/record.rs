@@ -1,0 +1,372 @@
+//! Family and series records: what is written once before it is published, and read back checked.
+
+use crate::buckets::{BOUNDS_MAX, Buckets};
+use crate::cell::{Placement, Sharding, choose_shards, sharded_cells};
+use crate::error::Error;
+use crate::layout::{Layout, Section, family, halves, series, split, state, to_usize};
+use crate::schema::Kind;
+use crate::segment::Segment;
+use crate::snapshot::Label;
+use crate::sync::{AtomicU64, Ordering};
+use crate::text;
+use crate::unit::{Scale, Unit};
+use crate::{create, labels};
+
+/// Longest text of a family: name, help, unit and states together.
+const TEXT_BYTES_MAX: usize = 1 << 16;
+/// Longest label set.
+const LABEL_BYTES_MAX: usize = 1 << 20;
+
+/// What a family is, as declared by a program or read from a record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FamilySpec {
+    pub(crate) name: String,
+    pub(crate) help: String,
+    pub(crate) kind: Kind,
+    pub(crate) unit: Unit,
+    pub(crate) buckets: Option<Buckets>,
+    pub(crate) states: Vec<String>,
+    pub(crate) series_limit: u64,
+    pub(crate) sharding: Sharding,
+}
+
+impl FamilySpec {
+    /// Name, help, unit and states, one after another.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let states = self.states_text();
+        [&self.name, &self.help, self.unit.base(), &states]
+            .concat()
+            .into_bytes()
+    }
+
+    fn states_text(&self) -> String {
+        self.states
+            .iter()
+            .flat_map(|state| [state.as_str(), "\n"])
+            .collect()
+    }
+
+    pub(crate) fn bounds(&self) -> &[u64] {
+        self.buckets
+            .as_ref()
+            .and_then(Buckets::explicit_bounds)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn shards(&self, layout: &Layout) -> (u32, u32) {
+        let cells = sharded_cells(self.kind, self.buckets.as_ref());
+        choose_shards(layout, self.kind, cells, self.sharding)
+    }
+
+    /// Fills a private record; `text` and `bounds` are word offsets in the string arena.
+    pub(crate) fn fill(
+        &self,
+        record: &[AtomicU64],
+        hash: u64,
+        layout: &Layout,
+        text: u64,
+        bounds: u64,
+    ) {
+        let length = |text: &str| u32::try_from(text.len()).expect("lengths were checked");
+        let (cpus, fallbacks) = self.shards(layout);
+        let (precision, buckets) = match self.buckets.as_ref().and_then(Buckets::log_linear_parts) {
+            Some((precision, highest)) => (u64::from(precision) + 1, highest),
+            None => (0, self.bounds().len() as u64),
+        };
+        let words = [
+            (family::HASH, hash),
+            (family::KIND, self.kind.to_word()),
+            (family::TEXT, text),
+            (
+                family::NAME_HELP_BYTES,
+                halves(length(&self.name), length(&self.help)),
+            ),
+            (
+                family::UNIT_STATES_BYTES,
+                halves(length(self.unit.base()), length(&self.states_text())),
+            ),
+            (family::SCALE, self.unit.scale().to_word()),
+            (family::PRECISION, precision),
+            (family::BUCKETS, buckets),
+            (family::BOUNDS, bounds),
+            (family::SHARDS, halves(cpus, fallbacks)),
+            (family::SERIES_LIMIT, self.series_limit),
+            (family::SERIES_COUNT, 0),
+            (family::OVERFLOW, 0),
+            (family::OVERFLOWED, 0),
+            (family::CREATED_UNIX_NANOS, create::now_unix_nanos()),
+        ];
+        for (word, value) in words {
+            record[word].store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Compares what was asked for with what is registered under the same name.
+    pub(crate) fn check_same(&self, existing: &FamilySpec) -> Result<(), Error> {
+        let conflict = |property, existing: String, requested: String| {
+            Err(Error::Conflict {
+                family: self.name.clone(),
+                property,
+                existing,
+                requested,
+            })
+        };
+        let show_unit = |unit: &Unit| format!("{:?} ({:?})", unit.base(), unit.scale());
+        if self.kind != existing.kind {
+            return conflict("type", existing.kind.to_string(), self.kind.to_string());
+        }
+        if self.unit != existing.unit {
+            return conflict("unit", show_unit(&existing.unit), show_unit(&self.unit));
+        }
+        if self.buckets != existing.buckets {
+            let show = |buckets: &Option<Buckets>| format!("{buckets:?}");
+            return conflict("buckets", show(&existing.buckets), show(&self.buckets));
+        }
+        if self.states != existing.states {
+            return conflict(
+                "states",
+                format!("{:?}", existing.states),
+                format!("{:?}", self.states),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A published family record, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct FamilyRecord {
+    pub(crate) spec: FamilySpec,
+    pub(crate) placement: Placement,
+}
+
+/// Reads family `index`: `Ok(None)` where it is not published, `Err` where it makes no sense.
+///
+/// `arena` is the committed part of the string arena, so that no hole is touched.
+pub(crate) fn read_family(
+    segment: &Segment,
+    arena: &[AtomicU64],
+    index: u32,
+) -> Result<Option<FamilyRecord>, &'static str> {
+    let Some(record) = segment.entry(Section::Families, index, family::WORDS) else {
+        return Err("it lies beyond the table");
+    };
+    // Pairs with the Release in `publish`.
+    if state::of(record[family::STATE].load(Ordering::Acquire)) != state::PUBLISHED {
+        return Ok(None);
+    }
+    read_published_family(&segment.layout, record, arena).map(Some)
+}
+
+/// Reads a record that is complete, published or found through the index.
+pub(crate) fn read_published_family(
+    layout: &Layout,
+    record: &[AtomicU64],
+    arena: &[AtomicU64],
+) -> Result<FamilyRecord, &'static str> {
+    let load = |word: usize| record[word].load(Ordering::Relaxed);
+    let kind = Kind::from_word(load(family::KIND)).ok_or("its type is unknown")?;
+    let mut texts = read_texts(
+        arena,
+        load(family::TEXT),
+        &record[family::NAME_HELP_BYTES..],
+    )?;
+    let states = texts.pop().unwrap_or_default();
+    let [name, help, unit] = <[String; 3]>::try_from(texts).map_err(|_| "its texts are missing")?;
+    let unit = Unit::owned(unit, Scale::from_word(load(family::SCALE)));
+    let is_counter = matches!(kind, Kind::Counter | Kind::CounterF64);
+    labels::check_family_name(&name, is_counter, &unit).map_err(|_| "its name is invalid")?;
+    let buckets = match kind {
+        Kind::Histogram => Some(read_buckets(record, arena)?),
+        _ => None,
+    };
+    let spec = FamilySpec {
+        name,
+        help,
+        kind,
+        unit,
+        states: states.lines().map(str::to_owned).collect(),
+        series_limit: load(family::SERIES_LIMIT),
+        sharding: Sharding::Auto,
+        buckets,
+    };
+    if matches!(kind, Kind::StateSet(_)) && !(1..=64).contains(&spec.states.len()) {
+        return Err("its states are missing");
+    }
+    let shards = split(load(family::SHARDS));
+    if u64::from(shards.0) + u64::from(shards.1) > 1 << 16 || shards.1 == 0 {
+        return Err("its shards are impossible");
+    }
+    let cells = sharded_cells(kind, spec.buckets.as_ref());
+    Ok(FamilyRecord {
+        placement: Placement::new(layout, cells, shards),
+        spec,
+    })
+}
+
+/// The four texts that follow one another at `offset`; `lengths` are the two words of their lengths.
+fn read_texts(
+    arena: &[AtomicU64],
+    offset: u64,
+    lengths: &[AtomicU64],
+) -> Result<Vec<String>, &'static str> {
+    let lengths = [&lengths[0], &lengths[1]].map(|word| split(word.load(Ordering::Relaxed)));
+    let lengths = lengths
+        .map(|(low, high)| [low as usize, high as usize])
+        .concat();
+    let total: usize = lengths.iter().sum();
+    if total > TEXT_BYTES_MAX {
+        return Err("its texts are too long");
+    }
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    let words = arena.get(offset..).ok_or("its texts lie outside")?;
+    let bytes = text::load(words, total).ok_or("its texts lie outside")?;
+    let mut rest = bytes.as_slice();
+    let mut texts = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (text, after) = rest.split_at(length);
+        texts.push(String::from_utf8(text.to_vec()).map_err(|_| "its texts are not UTF-8")?);
+        rest = after;
+    }
+    Ok(texts)
+}
+
+fn read_buckets(record: &[AtomicU64], arena: &[AtomicU64]) -> Result<Buckets, &'static str> {
+    let load = |word: usize| record[word].load(Ordering::Relaxed);
+    let buckets = match load(family::PRECISION) {
+        0 => {
+            let count = usize::try_from(load(family::BUCKETS)).unwrap_or(usize::MAX);
+            let offset = usize::try_from(load(family::BOUNDS)).unwrap_or(usize::MAX);
+            let words = arena
+                .get(offset..)
+                .and_then(|words| words.get(..count.min(BOUNDS_MAX)));
+            let words = words.ok_or("its bounds lie outside")?;
+            let bounds: Vec<u64> = words
+                .iter()
+                .map(|word| word.load(Ordering::Relaxed))
+                .collect();
+            Buckets::explicit(bounds)
+        }
+        precision => {
+            let precision =
+                u8::try_from(precision - 1).map_err(|_| "its precision is impossible")?;
+            Buckets::log_linear(precision, load(family::BUCKETS))
+        }
+    };
+    buckets.map_err(|_| "its buckets are impossible")
+}
+
+/// Where the cells of one series are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeriesCells {
+    /// First entry of its family's section.
+    pub(crate) sharded: u64,
+    /// First of a process's own cells; 0 for none.
+    pub(crate) own: u32,
+    /// First shared cell; 0 for none.
+    pub(crate) shared: u32,
+}
+
+/// A published series record, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct SeriesRecord {
+    pub(crate) family: u32,
+    pub(crate) labels: Vec<Label>,
+    pub(crate) cells: SeriesCells,
+    pub(crate) created_unix_nanos: u64,
+}
+
+/// Fills a private series record.
+pub(crate) fn fill_series(
+    record: &[AtomicU64],
+    hash: u64,
+    family: u32,
+    (text, text_bytes): (u64, usize),
+    cells: SeriesCells,
+) {
+    let half = |value: u64| u32::try_from(value).expect("sections hold less than 2^32 entries");
+    let words = [
+        (series::HASH, hash),
+        (series::FAMILY, u64::from(family)),
+        (series::LABELS, halves(half(text), half(text_bytes as u64))),
+        (series::CELL, cells.sharded),
+        (series::OWN_SHARED, halves(cells.own, cells.shared)),
+        (series::CREATED_UNIX_NANOS, create::now_unix_nanos()),
+    ];
+    for (word, value) in words {
+        record[word].store(value, Ordering::Relaxed);
+    }
+}
+
+/// The cells of a complete series record.
+pub(crate) fn series_cells(record: &[AtomicU64]) -> SeriesCells {
+    let (own, shared) = split(record[series::OWN_SHARED].load(Ordering::Relaxed));
+    SeriesCells {
+        sharded: record[series::CELL].load(Ordering::Relaxed),
+        own,
+        shared,
+    }
+}
+
+/// The words of a series' label set and how many bytes they hold; `None` where they lie outside.
+pub(crate) fn series_labels<'a>(
+    record: &[AtomicU64],
+    arena: &'a [AtomicU64],
+) -> Option<(&'a [AtomicU64], usize)> {
+    let (offset, bytes) = split(record[series::LABELS].load(Ordering::Relaxed));
+    let (offset, bytes) = (offset as usize, bytes as usize);
+    if bytes > LABEL_BYTES_MAX {
+        return None;
+    }
+    let words = arena.get(offset..offset + text::words_for(bytes))?;
+    Some((words, bytes))
+}
+
+/// Reads series `index`: `Ok(None)` where it is not published, `Err` where it makes no sense.
+pub(crate) fn read_series(
+    segment: &Segment,
+    arena: &[AtomicU64],
+    index: u32,
+) -> Result<Option<SeriesRecord>, &'static str> {
+    let Some(record) = segment.entry(Section::Series, index, series::WORDS) else {
+        return Err("it lies beyond the table");
+    };
+    // Pairs with the Release in `publish`.
+    if state::of(record[series::STATE].load(Ordering::Acquire)) != state::PUBLISHED {
+        return Ok(None);
+    }
+    let (words, bytes) = series_labels(record, arena).ok_or("its labels lie outside")?;
+    let bytes = text::load(words, bytes).ok_or("its labels lie outside")?;
+    let labels = labels::decode(&bytes).ok_or("its labels make no sense")?;
+    let family = u32::try_from(record[series::FAMILY].load(Ordering::Relaxed));
+    Ok(Some(SeriesRecord {
+        family: family.map_err(|_| "its family lies beyond the table")?,
+        labels,
+        cells: series_cells(record),
+        created_unix_nanos: record[series::CREATED_UNIX_NANOS].load(Ordering::Relaxed),
+    }))
+}
+
+/// Makes a complete record visible. Anyone may do it: it only ever writes the same word.
+pub(crate) fn publish(state_word: &AtomicU64) {
+    // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
+    // `read_family` and `read_series`.
+    state_word.store(state::word(state::PUBLISHED, 1), publish_ordering());
+}
+
+/// Weakened by a mutant build, to see that the models notice.
+fn publish_ordering() -> Ordering {
+    if cfg!(tachograph_mutant = "record_publish") {
+        Ordering::Relaxed
+    } else {
+        Ordering::Release
+    }
+}
+
+/// The committed part of the string arena.
+pub(crate) fn arena(segment: &Segment) -> &[AtomicU64] {
+    let words = segment.section(Section::Strings);
+    // Pairs with the Release in `claim::commit`.
+    let committed = to_usize(segment.committed(Section::Strings).load(Ordering::Acquire));
+    &words[..committed.min(words.len())]
+}

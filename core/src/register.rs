@@ -1,0 +1,326 @@
+//! Registration: claim room, fill a private record, publish it through the index.
+//!
+//! | step | what a process killed after it leaves | who cleans it |
+//! |---|---|---|
+//! | claim | entries that nobody uses | nobody needs to: they are a few bytes |
+//! | fill | the same | |
+//! | insert into the index | a complete record that readers do not see yet | whoever registers the key next publishes it |
+//! | publish | a series | |
+//!
+//! Whoever loses the race for a key gives its claims back, where they are still the last ones, and uses
+//! the winner's record. Nobody waits for anybody.
+
+use crate::cell::{Placement, gauge_cells};
+use crate::claim;
+use crate::error::Error;
+use crate::index::{Index, Insertion};
+use crate::labels::LabelSet;
+use crate::layout::{Section, family, low_half, series, split, to_usize};
+use crate::record::{self, FamilyRecord, FamilySpec, SeriesCells};
+use crate::segment::Segment;
+use crate::sync::{AtomicU64, Ordering};
+use crate::text;
+
+/// Series records kept for overflow series, so that there is one when the table is full.
+const OVERFLOW_RESERVE_MAX: u64 = 256;
+
+/// Registers a family, or finds it and checks that it is the same.
+pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, FamilyRecord), Error> {
+    let hash = text::hash(spec.name.as_bytes());
+    let entries = index(segment, Section::FamilyIndex);
+    let is_match = |record| family_has_name(segment, record, &spec.name);
+    if let Some(found) = entries.find(hash, is_match) {
+        return existing_family(segment, found, spec);
+    }
+    let mut claims = Claims::new(segment);
+    let record = claims.take(Section::Families, 1, 0)?;
+    let record = low_half(record);
+    claims.commit(
+        Section::Families,
+        (u64::from(record) + 1) * family::WORDS as u64,
+    )?;
+    let (text, _) = claims.store_text(&spec.text())?;
+    let bounds = claims.store_words(spec.bounds())?;
+    let words = entry(segment, Section::Families, record, family::WORDS)?;
+    spec.fill(words, hash, &segment.layout, text, bounds);
+    match entries.insert(hash, record, is_match) {
+        Insertion::Inserted => {
+            claims.keep();
+            existing_family(segment, record, spec)
+        }
+        Insertion::Existing(found) => existing_family(segment, found, spec),
+        Insertion::Full => Err(full(segment, Section::Families)),
+    }
+}
+
+fn existing_family(
+    segment: &Segment,
+    index: u32,
+    spec: &FamilySpec,
+) -> Result<(u32, FamilyRecord), Error> {
+    let words = entry(segment, Section::Families, index, family::WORDS)?;
+    record::publish(&words[family::STATE]);
+    let arena = record::arena(segment);
+    let found = record::read_published_family(&segment.layout, words, arena).map_err(|reason| {
+        let reason = format!("family record {index}: {reason}");
+        Error::NotASegment {
+            path: segment.path.clone(),
+            reason,
+        }
+    })?;
+    spec.check_same(&found.spec)?;
+    Ok((index, found))
+}
+
+fn family_has_name(segment: &Segment, record: u32, name: &str) -> bool {
+    let Some(words) = segment.entry(Section::Families, record, family::WORDS) else {
+        return false;
+    };
+    let (length, _) = split(words[family::NAME_HELP_BYTES].load(Ordering::Relaxed));
+    let offset = to_usize(words[family::TEXT].load(Ordering::Relaxed));
+    let arena = record::arena(segment).get(offset..).unwrap_or_default();
+    length as usize == name.len()
+        && text::load(arena, name.len()).is_some_and(|found| found == name.as_bytes())
+}
+
+/// Registers a series of a family, or finds it.
+pub(crate) fn series(
+    segment: &Segment,
+    (family, known): (u32, &FamilyRecord),
+    labels: &LabelSet,
+    is_overflow: bool,
+) -> Result<(u32, SeriesCells), Error> {
+    let key = [&family.to_le_bytes(), labels.bytes()].concat();
+    let hash = text::hash(&key);
+    let entries = index(segment, Section::SeriesIndex);
+    let is_match = |record| series_has_key(segment, record, family, labels);
+    if let Some(found) = entries.find(hash, is_match) {
+        return existing_series(segment, found);
+    }
+    let seat = if is_overflow {
+        None
+    } else {
+        Some(Seat::take(segment, family, known)?)
+    };
+    let mut claims = Claims::new(segment);
+    let reserve = if is_overflow {
+        0
+    } else {
+        overflow_reserve(segment)
+    };
+    let record = low_half(claims.take(Section::Series, 1, reserve)?);
+    claims.commit(
+        Section::Series,
+        (u64::from(record) + 1) * series::WORDS as u64,
+    )?;
+    let text = claims.store_text(labels.bytes())?;
+    let cells = claims.take_cells(known)?;
+    let words = entry(segment, Section::Series, record, series::WORDS)?;
+    record::fill_series(words, hash, family, text, cells);
+    match entries.insert(hash, record, is_match) {
+        Insertion::Inserted => {
+            claims.keep();
+            if let Some(seat) = seat {
+                seat.keep();
+            }
+            existing_series(segment, record)
+        }
+        Insertion::Existing(found) => existing_series(segment, found),
+        Insertion::Full => Err(full(segment, Section::Series)),
+    }
+}
+
+fn existing_series(segment: &Segment, index: u32) -> Result<(u32, SeriesCells), Error> {
+    let words = entry(segment, Section::Series, index, series::WORDS)?;
+    record::publish(&words[series::STATE]);
+    Ok((index, record::series_cells(words)))
+}
+
+fn series_has_key(segment: &Segment, record: u32, family: u32, labels: &LabelSet) -> bool {
+    let Some(words) = segment.entry(Section::Series, record, series::WORDS) else {
+        return false;
+    };
+    if words[series::FAMILY].load(Ordering::Relaxed) != u64::from(family) {
+        return false;
+    }
+    match record::series_labels(words, record::arena(segment)) {
+        Some((text, bytes)) => bytes == labels.bytes().len() && text::equals(text, labels.bytes()),
+        None => false,
+    }
+}
+
+fn overflow_reserve(segment: &Segment) -> u64 {
+    (segment.extent(Section::Series).capacity / 16).min(OVERFLOW_RESERVE_MAX)
+}
+
+fn index(segment: &Segment, section: Section) -> Index<'_> {
+    let capacity = to_usize(segment.extent(section).capacity);
+    Index::new(&segment.section(section)[..capacity])
+}
+
+fn entry(
+    segment: &Segment,
+    section: Section,
+    index: u32,
+    words: usize,
+) -> Result<&[AtomicU64], Error> {
+    segment
+        .entry(section, index, words)
+        .ok_or_else(|| full(segment, section))
+}
+
+fn full(segment: &Segment, section: Section) -> Error {
+    Error::Full {
+        table: section.name(),
+        capacity: segment.extent(section).capacity,
+    }
+}
+
+/// One of the series that a family may have; given up unless kept.
+struct Seat<'a> {
+    count: &'a AtomicU64,
+    is_kept: bool,
+}
+
+impl<'a> Seat<'a> {
+    fn take(segment: &'a Segment, family: u32, known: &FamilyRecord) -> Result<Seat<'a>, Error> {
+        let words = entry(segment, Section::Families, family, family::WORDS)?;
+        let count = &words[family::SERIES_COUNT];
+        let limit = known.spec.series_limit;
+        // Relaxed: a count; nothing is read on the strength of it.
+        if count.fetch_add(1, Ordering::Relaxed) >= limit {
+            count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::SeriesLimit {
+                family: known.spec.name.clone(),
+                limit,
+            });
+        }
+        Ok(Seat {
+            count,
+            is_kept: false,
+        })
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Entries claimed for one registration; given back, last first, unless kept.
+struct Claims<'a> {
+    segment: &'a Segment,
+    taken: Vec<(Section, u64, u64)>,
+}
+
+impl<'a> Claims<'a> {
+    fn new(segment: &'a Segment) -> Claims<'a> {
+        Claims {
+            segment,
+            taken: Vec::new(),
+        }
+    }
+
+    fn keep(&mut self) {
+        self.taken.clear();
+    }
+
+    /// Claims `count` entries, leaving the last `reserve` of the table alone.
+    fn take(&mut self, section: Section, count: u64, reserve: u64) -> Result<u64, Error> {
+        self.take_aligned(section, count, reserve, |start| start)
+    }
+
+    fn take_aligned(
+        &mut self,
+        section: Section,
+        count: u64,
+        reserve: u64,
+        align: impl Fn(u64) -> u64,
+    ) -> Result<u64, Error> {
+        let limit = self.segment.extent(section).capacity - reserve;
+        let start = claim::claim(self.segment.next(section), count, limit, align)
+            .ok_or_else(|| full(self.segment, section))?;
+        self.taken.push((section, start, count));
+        Ok(start)
+    }
+
+    fn commit(&self, section: Section, words: u64) -> Result<(), Error> {
+        self.segment.commit(section, words)
+    }
+
+    fn store_text(&mut self, bytes: &[u8]) -> Result<(u64, usize), Error> {
+        let words = text::words_for(bytes.len());
+        let start = self.take_arena(words)?;
+        let arena = self.segment.section(Section::Strings);
+        text::store(&arena[to_usize(start)..to_usize(start) + words], bytes);
+        Ok((start, bytes.len()))
+    }
+
+    fn store_words(&mut self, values: &[u64]) -> Result<u64, Error> {
+        let start = self.take_arena(values.len())?;
+        let arena = &self.segment.section(Section::Strings)[to_usize(start)..];
+        for (word, &value) in arena.iter().zip(values) {
+            word.store(value, Ordering::Relaxed);
+        }
+        Ok(start)
+    }
+
+    fn take_arena(&mut self, words: usize) -> Result<u64, Error> {
+        let start = self.take(Section::Strings, words as u64, 0)?;
+        self.commit(Section::Strings, start + words as u64)?;
+        Ok(start)
+    }
+
+    /// Claims and commits the cells of one series.
+    fn take_cells(&mut self, known: &FamilyRecord) -> Result<SeriesCells, Error> {
+        let placement = &known.placement;
+        let sharded = if placement.cells > 0 {
+            self.take_sharded(placement)?
+        } else {
+            0
+        };
+        let (own, shared) = gauge_cells(known.spec.kind);
+        let own = if own > 0 {
+            self.take(Section::ProcessCells, own, 0)?
+        } else {
+            0
+        };
+        let shared = if shared > 0 {
+            let start = self.take(Section::SharedCells, shared, 0)?;
+            self.commit(Section::SharedCells, start + shared)?;
+            start
+        } else {
+            0
+        };
+        Ok(SeriesCells {
+            sharded,
+            own: low_half(own),
+            shared: low_half(shared),
+        })
+    }
+
+    fn take_sharded(&mut self, placement: &Placement) -> Result<u64, Error> {
+        let align = |next| placement.align(next);
+        let first = self.take_aligned(placement.section, placement.entries(), 0, align)?;
+        self.commit(
+            placement.section,
+            placement.committed_words(&self.segment.layout, first),
+        )?;
+        Ok(first)
+    }
+}
+
+impl Drop for Claims<'_> {
+    fn drop(&mut self) {
+        for &(section, start, count) in self.taken.iter().rev() {
+            claim::give_back(self.segment.next(section), start, count);
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The restartable add: one plain add on the CPU's own shard, which the kernel undoes by restarting if the
+//! thread is preempted, migrated or signalled before it commits
+//! (<https://www.kernel.org/doc/html/latest/userspace-api/rseq.html>).
+//!
+//! The simple version is `shards[cpu()] += n`. The real one departs from it in three ways:
+//!
+//! 1. CPU number and add are one sequence that the kernel either lets finish or aborts. The commit is a
+//!    single store, so a thread killed anywhere leaves a whole cell.
+//! 2. The CPU number is compared with the shard count inside the sequence. The one branch covers
+//!    unregistered threads (the number is then 2³² − 1 or − 2), hot-plugged CPUs and foreign layouts.
+//! 3. An abort leaves the sequence for good: the caller adds atomically to a fallback shard. So every
+//!    update is wait-free, and a debugger that steps through the sequence makes progress.
+//!
+//! Unsafe code here rests on these invariants:
+//!
+//! - **R1** [`ShardedCells`] covers its whole run: `cell + (cpus + fallbacks - 1) * stride` lies inside for
+//!   every cell below the geometry's `cells`. Checked where one is made; geometries do not change.
+//! - **R2** The sequence writes nothing but `rseq_cs` of the thread's own area and one cell.
+//! - **R3** The offset of the area is only non-zero after the C library reported a registered area, whose
+//!   place relative to the thread pointer never changes while the process runs.
+//! - **R4** The descriptor and the code it names are never unmapped while a thread can be in the sequence:
+//!   a shared object with this code must be linked with `-z nodelete`.
+#![cfg_attr(
+    restartable,
+    expect(unsafe_code, reason = "a restartable sequence is written in assembly")
+)]
+
+use crate::layout::{PAGE_BYTES, to_usize};
+use crate::snapshot::Recording;
+use crate::sync::{AtomicU64, Ordering};
+
+/// How the shards of some neighbouring cells lie: CPU shards first, then fallback shards.
+///
+/// Implementations answer the same for ever.
+pub(crate) trait Geometry: Copy {
+    /// Cells of one shard, at least one.
+    fn cells(&self) -> usize;
+    /// From a cell of one shard to that of the next.
+    fn stride_bytes(&self) -> u64;
+    /// Shards written by restartable sequences.
+    fn cpus(&self) -> u32;
+    /// Shards written by atomic additions, at least one.
+    fn fallbacks(&self) -> u32;
+}
+
+/// The geometry of one counter: a cell in every page of its block.
+#[derive(Clone, Copy)]
+pub(crate) struct OneCell {
+    pub(crate) cpus: u32,
+    pub(crate) fallbacks: u32,
+}
+
+impl Geometry for OneCell {
+    #[inline(always)]
+    fn cells(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn stride_bytes(&self) -> u64 {
+        PAGE_BYTES
+    }
+    #[inline(always)]
+    fn cpus(&self) -> u32 {
+        self.cpus
+    }
+    #[inline(always)]
+    fn fallbacks(&self) -> u32 {
+        self.fallbacks
+    }
+}
+
+/// Some neighbouring cells in every shard.
+#[derive(Clone, Copy)]
+pub(crate) struct ShardedCells<G> {
+    words: &'static [AtomicU64],
+    geometry: G,
+}
+
+impl<G: Geometry> ShardedCells<G> {
+    /// The cells from the start of `words`; `None` where `words` does not cover every shard.
+    pub(crate) fn new(words: &'static [AtomicU64], geometry: G) -> Option<ShardedCells<G>> {
+        let shards = geometry.cpus() as usize + geometry.fallbacks() as usize;
+        let stride = to_usize(geometry.stride_bytes() / 8);
+        let needed = shards
+            .checked_sub(1)?
+            .checked_mul(stride)?
+            .checked_add(geometry.cells())?;
+        let words = words.get(..needed)?;
+        let is_whole = geometry.cells() > 0 && geometry.fallbacks() > 0 && stride > 0;
+        (is_whole && geometry.stride_bytes() % 8 == 0).then_some(ShardedCells { words, geometry })
+    }
+
+    pub(crate) fn geometry(&self) -> &G {
+        &self.geometry
+    }
+
+    fn stride_words(&self) -> usize {
+        to_usize(self.geometry.stride_bytes() / 8)
+    }
+
+    /// The sum of one cell over all shards.
+    pub(crate) fn sum(&self, cell: usize) -> u64 {
+        let shards = self.words[cell..].iter().step_by(self.stride_words());
+        shards.fold(0, |sum, word| {
+            sum.wrapping_add(word.load(Ordering::Relaxed))
+        })
+    }
+
+    /// The sum of one cell of floats over all shards.
+    pub(crate) fn sum_f64(&self, cell: usize) -> f64 {
+        let shards = self.words[cell..].iter().step_by(self.stride_words());
+        shards
+            .map(|word| f64::from_bits(word.load(Ordering::Relaxed)))
+            .sum()
+    }
+
+    /// Adds to the cell at `cell`, wrapping; a cell beyond the last means the last.
+    #[inline(always)]
+    pub(crate) fn add(&self, cell: usize, n: u64) {
+        let cell = cell.min(self.geometry.cells() - 1);
+        #[cfg(restartable)]
+        {
+            let (cpus, stride, area) = (
+                self.geometry.cpus(),
+                self.geometry.stride_bytes(),
+                area_offset(),
+            );
+            // SAFETY: R1: `cell` is below the cells of a shard; R3: a non-zero offset is a registered area.
+            if area != 0 && unsafe { arch::add(self.at(cell), cpus, stride, area, n) } {
+                return;
+            }
+        }
+        self.add_fallback(cell, n);
+    }
+
+    /// Adds to the cell of floats at `cell`; a cell beyond the last means the last.
+    #[inline(always)]
+    pub(crate) fn add_f64(&self, cell: usize, n: f64) {
+        let cell = cell.min(self.geometry.cells() - 1);
+        #[cfg(restartable)]
+        {
+            let (cpus, stride, area) = (
+                self.geometry.cpus(),
+                self.geometry.stride_bytes(),
+                area_offset(),
+            );
+            // SAFETY: R1 and R3, as in `add`.
+            if area != 0 && unsafe { arch::add_f64(self.at(cell), cpus, stride, area, n) } {
+                return;
+            }
+        }
+        self.add_f64_fallback(cell, n);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_fallback(&self, cell: usize, n: u64) {
+        self.fallback_cell(cell).fetch_add(n, Ordering::Relaxed);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_f64_fallback(&self, cell: usize, n: f64) {
+        add_f64_atomic(self.fallback_cell(cell), n);
+    }
+
+    /// A thread keeps to one fallback shard, so that threads meet rarely.
+    fn fallback_cell(&self, cell: usize) -> &AtomicU64 {
+        let fallbacks = self.geometry.fallbacks() as usize;
+        let shard = self.geometry.cpus() as usize + thread_number() % fallbacks;
+        &self.words[shard * self.stride_words() + cell]
+    }
+
+    #[cfg(restartable)]
+    #[inline(always)]
+    fn at(&self, cell: usize) -> *const AtomicU64 {
+        self.words.as_ptr().wrapping_add(cell)
+    }
+}
+
+/// Adds to a float in one word by compare-and-swap.
+pub(crate) fn add_f64_atomic(word: &AtomicU64, n: f64) {
+    let mut seen = word.load(Ordering::Relaxed);
+    loop {
+        let sum = (f64::from_bits(seen) + n).to_bits();
+        match word.compare_exchange_weak(seen, sum, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// A number that differs between most threads and costs no system call: where the thread's storage lies.
+fn thread_number() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    // Threads' storage lies whole pages apart; the multiplication spreads what is left.
+    HERE.with(|here| (std::ptr::from_ref(here).addr() >> 12).wrapping_mul(0x9e37_79b9) >> 8)
+}
+
+/// How this process records, and why.
+#[cfg(not(restartable))]
+pub(crate) fn recording(_verdict: Option<&AtomicU64>) -> Recording {
+    Recording::FallbackTarget
+}
+
+#[cfg(restartable)]
+use detect::area_offset;
+#[cfg(restartable)]
+pub(crate) use detect::recording;
+
+/// Finds the thread's area, once a process.
+#[cfg(restartable)]
+mod detect {
+    use super::{Ordering, Recording, arch};
+    use std::sync::OnceLock;
+
+    use crate::sync::AtomicU64;
+
+    /// Offset of the area from the thread pointer; 0 while recording goes to the fallback shards.
+    static AREA_OFFSET: AtomicU64 = AtomicU64::new(0);
+
+    #[inline(always)]
+    pub(super) fn area_offset() -> u64 {
+        AREA_OFFSET.load(Ordering::Relaxed)
+    }
+
+    /// How this process records, and why. Decided at the first call; `verdict` is the segment's word for
+    /// what another process of this boot found out.
+    pub(crate) fn recording(verdict: Option<&AtomicU64>) -> Recording {
+        static DECIDED: OnceLock<Recording> = OnceLock::new();
+        *DECIDED.get_or_init(|| {
+            let decision = decide(verdict);
+            if let Ok(offset) = decision {
+                AREA_OFFSET.store(offset, Ordering::Relaxed);
+            }
+            decision.err().unwrap_or(Recording::RestartableSequences)
+        })
+    }
+
+    /// The offset of a registered and working area, or why there is none.
+    fn decide(verdict: Option<&AtomicU64>) -> Result<u64, Recording> {
+        let (offset, size) = arch::library_area().ok_or(Recording::FallbackLibrary)?;
+        // The C library reports size 0 where registration failed; the area of a thread that is not
+        // registered names no CPU.
+        if size == 0 || offset == 0 || arch::cpu_id(offset) >= 1 << 16 {
+            return Err(Recording::FallbackUnregistered);
+        }
+        let is_sound = !arch::NEEDS_SELF_TEST || passes_self_test(offset, verdict);
+        if is_sound {
+            Ok(offset)
+        } else {
+            Err(Recording::FallbackSelfTest)
+        }
+    }
+
+    /// The self-test takes some scheduler ticks, so that one process does it for all.
+    fn passes_self_test(offset: u64, verdict: Option<&AtomicU64>) -> bool {
+        const PASSED: u64 = 1;
+        const FAILED: u64 = 2;
+        match verdict.map(|word| word.load(Ordering::Relaxed)) {
+            Some(PASSED) => true,
+            Some(FAILED) => false,
+            _ => {
+                let passed = arch::self_test(offset);
+                if let Some(word) = verdict {
+                    word.store(if passed { PASSED } else { FAILED }, Ordering::Relaxed);
+                }
+                passed
+            }
+        }
+    }
+}
+
+#[cfg(all(restartable, target_arch = "aarch64"))]
+#[path = "rseq_aarch64.rs"]
+mod arch;
+#[cfg(all(restartable, target_arch = "x86_64"))]
+#[path = "rseq_x86_64.rs"]
+mod arch;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::layout::PAGE_WORDS;
+
+    #[derive(Clone, Copy)]
+    struct Wide {
+        cells: usize,
+        pages: u64,
+        shards: (u32, u32),
+    }
+
+    impl Geometry for Wide {
+        fn cells(&self) -> usize {
+            self.cells
+        }
+        fn stride_bytes(&self) -> u64 {
+            self.pages * PAGE_BYTES
+        }
+        fn cpus(&self) -> u32 {
+            self.shards.0
+        }
+        fn fallbacks(&self) -> u32 {
+            self.shards.1
+        }
+    }
+
+    fn words(count: usize) -> &'static [AtomicU64] {
+        (0..count)
+            .map(|_| AtomicU64::new(0))
+            .collect::<Vec<_>>()
+            .leak()
+    }
+
+    fn cells(cells: usize, pages: u64, shards: (u32, u32)) -> ShardedCells<Wide> {
+        let words = words((shards.0 + shards.1) as usize * to_usize(pages) * PAGE_WORDS);
+        ShardedCells::new(
+            words,
+            Wide {
+                cells,
+                pages,
+                shards,
+            },
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_that_does_not_cover_its_shards_is_refused() {
+        let words = words(PAGE_WORDS);
+        let fits = |cells, pages, shards| {
+            ShardedCells::new(
+                words,
+                Wide {
+                    cells,
+                    pages,
+                    shards,
+                },
+            )
+            .is_some()
+        };
+        assert!(fits(PAGE_WORDS, 1, (0, 1)));
+        assert!(!fits(1, 1, (1, 1)));
+        assert!(!fits(PAGE_WORDS + 1, 1, (0, 1)));
+        assert!(!fits(1, 1, (0, 0)));
+        assert!(!fits(1, 1, (1, 0)));
+        assert!(!fits(0, 1, (0, 1)));
+        assert!(!fits(1, 0, (0, 1)));
+    }
+
+    #[test]
+    fn threads_sum_exactly_whatever_the_shards() {
+        recording(None);
+        for shards in [(64, 2), (1, 1), (0, 3)] {
+            let cells = cells(3, 2, shards);
+            let rounds = if cfg!(miri) { 20 } else { 200_000 };
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..rounds {
+                            cells.add(0, 1);
+                            cells.add(2, 3);
+                            cells.add_f64(1, 0.5);
+                        }
+                    });
+                }
+            });
+            assert_eq!(cells.sum(0), 4 * rounds);
+            assert_eq!(cells.sum(2), 12 * rounds);
+            assert_eq!(cells.sum_f64(1), 2.0 * rounds as f64);
+        }
+    }
+
+    #[test]
+    fn a_cell_beyond_the_last_is_the_last() {
+        let cells = cells(3, 1, (2, 1));
+        cells.add(700, 1);
+        cells.add(2, 1);
+        assert_eq!(cells.sum(2), 2);
+    }
+
+    #[test]
+    fn sequences_write_cpu_shards_only_and_fallbacks_the_others() {
+        let cells = cells(1, 1, (64, 2));
+        cells.add_fallback(0, 5);
+        let on_cpus = || -> u64 {
+            cells.words[..64 * PAGE_WORDS]
+                .iter()
+                .map(|word| word.load(Ordering::Relaxed))
+                .sum()
+        };
+        assert_eq!(on_cpus(), 0);
+        if recording(None) == Recording::RestartableSequences {
+            (0..1000).for_each(|_| cells.add(0, 1));
+            assert!(
+                on_cpus() > 900,
+                "{} of 1000 adds were restartable",
+                on_cpus()
+            );
+            assert_eq!(cells.sum(0), 1005);
+        }
+    }
+}

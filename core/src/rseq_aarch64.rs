@@ -1,0 +1,254 @@
+//! Restartable sequences on aarch64, with the descriptor and abort layout that the kernel's `rseq.h` asks for.
+//!
+//! A range of kernels (6.19 to 7.0.13) does not abort a preempted sequence here, and version numbers do not
+//! tell which: [`self_test`] looks at the behaviour.
+
+use std::arch::asm;
+use std::time::{Duration, Instant};
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Whether sequences work is only known by trying.
+pub(super) const NEEDS_SELF_TEST: bool = true;
+
+/// Descriptor and arming of the sequence `771..772` that aborts to `773`, then the CPU's shard in `{t}`.
+macro_rules! sequence {
+    ($($commit:literal),+) => {
+        concat!(
+            ".pushsection __rseq_cs, \"aw\"\n",
+            ".balign 32\n",
+            "770: .long 0, 0\n",
+            ".quad 771f, 772f - 771f, 773f\n",
+            ".popsection\n",
+            "adrp {t}, 770b\n",
+            "add {t}, {t}, :lo12:770b\n",
+            "str {t}, [{area}, #8]\n",
+            "771:\n",
+            "ldr {t:w}, [{area}, #4]\n",
+            "cmp {t:w}, {cpus:w}\n",
+            "b.hs {fallback}\n",
+            "madd {t}, {t}, {stride}, {cell}\n",
+            $($commit, "\n",)+
+            "772:\n",
+            ".pushsection __rseq_failure, \"ax\"\n",
+            // The signature that the kernel looks for before an abort address, as a breakpoint.
+            ".inst 0xd428bc00\n",
+            "773: b {fallback}\n",
+            ".popsection\n",
+        )
+    };
+}
+
+/// Adds `n` to the CPU's shard of `cell`; false where the caller must use a fallback shard.
+///
+/// # Safety
+/// - `cell + cpu * stride` is a live word for every `cpu < cpus`.
+/// - `area` is the offset of the thread's registered area.
+#[inline(always)]
+pub(super) unsafe fn add(
+    cell: *const AtomicU64,
+    cpus: u32,
+    stride: u64,
+    area: u64,
+    n: u64,
+) -> bool {
+    let area = thread_pointer().wrapping_add(area);
+    // SAFETY: R1 and R2, by the caller's promise; R4: the descriptor lies in this object.
+    unsafe {
+        asm!(
+            sequence!(
+                "ldr {sum}, [{t}]",
+                "add {sum}, {sum}, {n}",
+                "str {sum}, [{t}]"
+            ),
+            t = out(reg) _,
+            sum = out(reg) _,
+            area = in(reg) area,
+            cpus = in(reg) cpus,
+            stride = in(reg) stride,
+            cell = in(reg) cell,
+            n = in(reg) n,
+            fallback = label { return false },
+            options(nostack),
+        );
+    }
+    true
+}
+
+/// As [`add`], for a float.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub(super) unsafe fn add_f64(
+    cell: *const AtomicU64,
+    cpus: u32,
+    stride: u64,
+    area: u64,
+    n: f64,
+) -> bool {
+    let area = thread_pointer().wrapping_add(area);
+    // SAFETY: as in `add`; the load and the sum are undone by not storing, the one store commits.
+    unsafe {
+        asm!(
+            sequence!(
+                "ldr {sum:d}, [{t}]",
+                "fadd {sum:d}, {sum:d}, {n:d}",
+                "str {sum:d}, [{t}]"
+            ),
+            t = out(reg) _,
+            sum = out(vreg) _,
+            area = in(reg) area,
+            cpus = in(reg) cpus,
+            stride = in(reg) stride,
+            cell = in(reg) cell,
+            n = in(vreg) n,
+            fallback = label { return false },
+            options(nostack),
+        );
+    }
+    true
+}
+
+#[inline(always)]
+fn thread_pointer() -> u64 {
+    let pointer;
+    // SAFETY: this reads a register that every thread may read.
+    unsafe {
+        asm!("mrs {pointer}, tpidr_el0", pointer = out(reg) pointer, options(nostack, nomem, preserves_flags));
+    }
+    pointer
+}
+
+/// The CPU number in the area of this thread.
+pub(super) fn cpu_id(area: u64) -> u32 {
+    let cpu;
+    let area = thread_pointer().wrapping_add(area);
+    // SAFETY: R3: the C library reserved the area for every thread; this reads one of its words.
+    unsafe {
+        asm!(
+            "ldr {cpu:w}, [{area}, #4]",
+            cpu = out(reg) cpu,
+            area = in(reg) area,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    cpu
+}
+
+/// Offset and size of the area as the C library reports them; `None` where it does not know of it.
+///
+/// The symbols are weak, so that a program links and starts where they are missing.
+pub(super) fn library_area() -> Option<(u64, u32)> {
+    let (offset, size): (*const u64, *const u32);
+    // SAFETY: this loads two addresses from the global offset table, which are null where undefined.
+    unsafe {
+        asm!(
+            ".weak __rseq_offset",
+            ".weak __rseq_size",
+            "adrp {offset}, :got:__rseq_offset",
+            "ldr {offset}, [{offset}, :got_lo12:__rseq_offset]",
+            "adrp {size}, :got:__rseq_size",
+            "ldr {size}, [{size}, :got_lo12:__rseq_size]",
+            offset = out(reg) offset,
+            size = out(reg) size,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    // SAFETY: a symbol that is defined names a constant of the C library.
+    let offset = unsafe { offset.as_ref() }?;
+    // SAFETY: as above.
+    let size = unsafe { size.as_ref() }?;
+    Some((*offset, *size))
+}
+
+/// How often a preemption must have aborted a sequence before it is trusted.
+const ROUNDS: u32 = 3;
+/// After so long without a preemption nothing is known, and the fallback is the safe answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Whether a preempted sequence is aborted: a second thread on the same CPU changes a word while this one
+/// spins in a sequence that waits for it. A sound kernel aborts it before it can see the change.
+pub(super) fn self_test(area: u64) -> bool {
+    let began = Instant::now();
+    let turn = AtomicU64::new(0);
+    let stop = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let allowed = pin_here(area);
+        scope.spawn(|| {
+            while stop.load(Ordering::Relaxed) == 0 {
+                turn.fetch_add(1, Ordering::Relaxed);
+                std::thread::yield_now();
+            }
+        });
+        let mut aborted = 0;
+        let mut is_sound = true;
+        while is_sound && aborted < ROUNDS && began.elapsed() < PATIENCE {
+            match spin(area, &turn) {
+                Spin::Aborted => aborted += 1,
+                Spin::SawTheChange => is_sound = false,
+                Spin::Undisturbed => {}
+            }
+        }
+        stop.store(1, Ordering::Relaxed);
+        if let Some(allowed) = allowed {
+            let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &allowed);
+        }
+        is_sound && aborted >= ROUNDS
+    })
+}
+
+/// Keeps this thread, and those it starts, on the CPU it runs on; the CPUs it was allowed before.
+fn pin_here(area: u64) -> Option<nix::sched::CpuSet> {
+    let this_thread = nix::unistd::Pid::from_raw(0);
+    let allowed = nix::sched::sched_getaffinity(this_thread).ok()?;
+    let mut here = nix::sched::CpuSet::new();
+    here.set(cpu_id(area) as usize).ok()?;
+    nix::sched::sched_setaffinity(this_thread, &here).ok()?;
+    Some(allowed)
+}
+
+enum Spin {
+    Aborted,
+    SawTheChange,
+    Undisturbed,
+}
+
+/// Spins in a sequence for some milliseconds, or until `turn` changes or the kernel aborts it.
+fn spin(area: u64, turn: &AtomicU64) -> Spin {
+    let area = thread_pointer().wrapping_add(area);
+    let seen = turn.load(Ordering::Relaxed);
+    // SAFETY: R2: the sequence reads `turn` and its own registers, and writes only `rseq_cs`.
+    unsafe {
+        asm!(
+            ".pushsection __rseq_cs, \"aw\"",
+            ".balign 32",
+            "770: .long 0, 0",
+            ".quad 771f, 772f - 771f, 773f",
+            ".popsection",
+            "adrp {t}, 770b",
+            "add {t}, {t}, :lo12:770b",
+            "str {t}, [{area}, #8]",
+            "771:",
+            "ldr {t}, [{turn}]",
+            "cmp {t}, {seen}",
+            "b.ne {changed}",
+            "subs {left}, {left}, #1",
+            "b.ne 771b",
+            "772:",
+            ".pushsection __rseq_failure, \"ax\"",
+            ".inst 0xd428bc00",
+            "773: b {aborted}",
+            ".popsection",
+            t = out(reg) _,
+            left = inout(reg) 20_000_000u64 => _,
+            area = in(reg) area,
+            turn = in(reg) turn,
+            seen = in(reg) seen,
+            changed = label { return Spin::SawTheChange },
+            aborted = label { return Spin::Aborted },
+            options(nostack),
+        );
+    }
+    Spin::Undisturbed
+}

@@ -1,0 +1,265 @@
+//! A segment in this process's memory: mapped or on the heap, seen as atomic words.
+//!
+//! Unsafe code here rests on these invariants:
+//!
+//! - **S1** A mapping is `layout.words * 8` bytes long, page-aligned, and lives as long as its `Segment`.
+//! - **S2** Shared memory is only ever seen as `AtomicU64`, so another process may change any word at any
+//!   time. No reference to plain shared bytes is formed.
+//! - **S3** A read-only mapping is never written: only [`crate::reader`] makes one, and it only loads.
+//! - **S4** An all-zero `AtomicU64` is valid.
+#![cfg_attr(
+    not(all(test, loom)),
+    expect(
+        unsafe_code,
+        reason = "casting mapped memory to atomic words is done here only"
+    )
+)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::claim;
+use crate::error::Error;
+use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
+use crate::snapshot::Loss;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Least memory taken at a time, in words: 64 KiB.
+const COMMIT_WORDS: u64 = 16 * PAGE_WORDS as u64;
+
+/// A segment in memory.
+pub(crate) struct Segment {
+    pub(crate) layout: Layout,
+    pub(crate) identity: Identity,
+    pub(crate) path: PathBuf,
+    /// Whether it was created since the last boot.
+    pub(crate) this_boot: bool,
+    /// `'static` only in its type: S1 ties it to `mapping`, and nothing hands it out beyond `self`.
+    words: &'static [AtomicU64],
+    mapping: Option<Mapping>,
+}
+
+/// What keeps the words of a mapped segment alive.
+struct Mapping {
+    #[cfg(not(all(test, loom)))]
+    _map: memmap2::MmapRaw,
+    file: File,
+}
+
+impl Segment {
+    /// A segment on the heap, for tests, models and programs without a file. Its memory is never freed,
+    /// like that of a segment that is attached for writing.
+    pub(crate) fn heap(layout: Layout, identity: Identity) -> Segment {
+        let words = Box::leak(zeroed_words(layout.words));
+        let path = PathBuf::new();
+        let segment = Segment {
+            layout,
+            identity,
+            path,
+            this_boot: true,
+            words,
+            mapping: None,
+        };
+        segment
+            .initialise()
+            .expect("a heap segment needs no reservation");
+        segment
+    }
+
+    /// The same heap segment again, for a reader.
+    pub(crate) fn share_heap(&self) -> Segment {
+        assert!(
+            self.mapping.is_none(),
+            "the words of a mapping are tied to one segment"
+        );
+        let (layout, path) = (self.layout.clone(), self.path.clone());
+        Segment {
+            layout,
+            path,
+            identity: self.identity,
+            this_boot: true,
+            words: self.words,
+            mapping: None,
+        }
+    }
+
+    /// Maps a file that `create` has made or checked.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn map(
+        file: File,
+        path: &Path,
+        layout: Layout,
+        identity: Identity,
+        writable: bool,
+    ) -> Result<Segment, Error> {
+        let mut options = memmap2::MmapOptions::new();
+        options.len(layout.words * 8);
+        let map = if writable {
+            options.map_raw(&file)
+        } else {
+            options.map_raw_read_only(&file)
+        };
+        let io = |source| Error::Io {
+            action: "map",
+            path: path.into(),
+            source,
+        };
+        let map = map.map_err(io)?;
+        // Or a host with huge tmpfs pages takes 2 MiB for every shard. Kernels without them refuse.
+        let _ = map.advise(memmap2::Advice::NoHugePage);
+        let this_boot = identity.boot_id == crate::create::boot_id();
+        let first = map.as_ptr().cast::<AtomicU64>();
+        // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
+        let words = unsafe { std::slice::from_raw_parts(first, layout.words) };
+        let mapping = Some(Mapping { _map: map, file });
+        Ok(Segment {
+            layout,
+            identity,
+            path: path.into(),
+            this_boot,
+            words,
+            mapping,
+        })
+    }
+
+    /// Writes the header and commits what every writer touches: the indexes, the process table, the sinks.
+    pub(crate) fn initialise(&self) -> Result<(), Error> {
+        self.commit(
+            Section::Processes,
+            self.extent(Section::Processes).words as u64,
+        )?;
+        self.commit(
+            Section::FamilyIndex,
+            self.extent(Section::FamilyIndex).words as u64,
+        )?;
+        self.commit(
+            Section::SeriesIndex,
+            self.extent(Section::SeriesIndex).words as u64,
+        )?;
+        self.commit_run(
+            self.layout.sink_run(),
+            self.extent(Section::ProcessCells).capacity,
+        )?;
+        self.commit(
+            Section::Counters,
+            (PAGE_WORDS * self.layout.shards()) as u64,
+        )?;
+        self.next(Section::Counters)
+            .store(sink::CELLS as u64, Ordering::Relaxed);
+        // Cell 0 means "none".
+        self.next(Section::ProcessCells).store(1, Ordering::Relaxed);
+        self.next(Section::SharedCells).store(1, Ordering::Relaxed);
+        self.commit(Section::SharedCells, 1)?;
+        let words = self.layout.header_words(&self.identity);
+        for (word, value) in self.words().iter().zip(words) {
+            // Relaxed: the segment has no name yet; linking it is a system call.
+            word.store(value, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Every word of the segment.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        self.words
+    }
+
+    /// The file, of a mapped segment.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.mapping.as_ref().map(|mapping| &mapping.file)
+    }
+
+    pub(crate) fn extent(&self, section: Section) -> Extent {
+        self.layout.extent(section)
+    }
+
+    /// The words of a section.
+    pub(crate) fn section(&self, section: Section) -> &[AtomicU64] {
+        let extent = self.extent(section);
+        &self.words()[extent.offset..extent.offset + extent.words]
+    }
+
+    /// The words of entry `index` of a table of `size`-word entries; `None` beyond its capacity.
+    pub(crate) fn entry(&self, section: Section, index: u32, size: usize) -> Option<&[AtomicU64]> {
+        if u64::from(index) >= self.extent(section).capacity {
+            return None;
+        }
+        self.section(section)
+            .get(index as usize * size..(index as usize + 1) * size)
+    }
+
+    /// The next free entry of a table.
+    pub(crate) fn next(&self, section: Section) -> &AtomicU64 {
+        &self.words()[header::NEXT + section as usize]
+    }
+
+    /// How many words of a section have memory.
+    pub(crate) fn committed(&self, section: Section) -> &AtomicU64 {
+        &self.words()[header::COMMITTED + section as usize]
+    }
+
+    /// What this boot's processes found out about restartable sequences.
+    pub(crate) fn self_test(&self) -> &AtomicU64 {
+        &self.words()[header::SELF_TEST]
+    }
+
+    /// Counts a loss.
+    pub(crate) fn count_loss(&self, loss: Loss) {
+        self.words()[header::LOSSES + loss as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes memory for the first `needed` words of a section.
+    pub(crate) fn commit(&self, section: Section, needed: u64) -> Result<(), Error> {
+        let extent = self.extent(section);
+        let most = extent.words as u64;
+        let generous = needed.next_multiple_of(COMMIT_WORDS).min(most);
+        let exact = needed.next_multiple_of(PAGE_WORDS as u64).min(most);
+        claim::commit(self.committed(section), needed, |from| {
+            let offset = extent.offset as u64 + from;
+            match self.reserve(section, offset, generous - from) {
+                Ok(()) => Ok(generous),
+                Err(_) => self.reserve(section, offset, exact - from).map(|()| exact),
+            }
+        })
+    }
+
+    /// Takes memory for the first `cells` of a process's own cells.
+    pub(crate) fn commit_run(&self, slot: u32, cells: u64) -> Result<(), Error> {
+        let (offset, run) = self.layout.process_run(slot);
+        let cells = cells.next_multiple_of(PAGE_WORDS as u64).min(run as u64);
+        self.reserve(Section::ProcessCells, offset as u64, cells)
+    }
+
+    fn reserve(&self, section: Section, offset_words: u64, words: u64) -> Result<(), Error> {
+        let Some(file) = self.file() else {
+            return Ok(());
+        };
+        crate::create::reserve(
+            file,
+            section.name(),
+            &self.path,
+            offset_words * 8,
+            words * 8,
+        )
+    }
+}
+
+#[cfg(not(all(test, loom)))]
+fn zeroed_words(count: usize) -> Box<[AtomicU64]> {
+    let words = Box::<[AtomicU64]>::new_zeroed_slice(count);
+    // SAFETY: S4: the words are zeroed, and zero is a valid atomic.
+    unsafe { words.assume_init() }
+}
+
+#[cfg(all(test, loom))]
+fn zeroed_words(count: usize) -> Box<[AtomicU64]> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}

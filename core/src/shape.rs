@@ -1,0 +1,151 @@
+//! The shape of a family's series, made once a process: shards, cells, and the search for a bucket.
+
+use crate::attached::Attached;
+use crate::buckets::{Buckets, log_linear_index, log_linear_lower_bound};
+use crate::cell::Placement;
+use crate::layout::{PAGE_BYTES, Section};
+use crate::record::FamilyRecord;
+use crate::rseq::Geometry;
+use crate::unit::Scale;
+
+/// Everything that the handles of one family share.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) attached: &'static Attached,
+    pub(crate) scale: Scale,
+    placement: Placement,
+    search: Search,
+}
+
+/// How to find the bucket of a value.
+#[derive(Debug)]
+enum Search {
+    LogLinear {
+        precision: u8,
+    },
+    Explicit(Box<Explicit>),
+    /// One bucket for everything.
+    One,
+}
+
+/// Explicit bounds behind a table that says where to start: usually one comparison is left.
+#[derive(Debug)]
+struct Explicit {
+    bounds: Box<[u64]>,
+    /// By log-linear index of the value: the first bound that can take it.
+    start: [u16; START_COUNT],
+}
+
+/// Eight starts an octave.
+const START_PRECISION: u8 = 3;
+const START_COUNT: usize = (64 - START_PRECISION as usize + 1) << START_PRECISION;
+
+impl Shape {
+    pub(crate) fn new(attached: &'static Attached, known: &FamilyRecord) -> Shape {
+        let search = match known.spec.buckets.as_ref() {
+            None => Search::One,
+            Some(buckets) => match buckets.log_linear_parts() {
+                Some((precision, _)) => Search::LogLinear { precision },
+                None => Search::Explicit(Box::new(Explicit::new(buckets))),
+            },
+        };
+        Shape {
+            attached,
+            scale: known.spec.unit.scale(),
+            placement: known.placement,
+            search,
+        }
+    }
+
+    /// The shape of the sink: a sum and one bucket in the first block.
+    pub(crate) fn sink(attached: &'static Attached) -> Shape {
+        let layout = &attached.segment.layout;
+        let placement = Placement::new(layout, 2, (layout.cpu_shards, layout.fallback_shards));
+        debug_assert_eq!(placement.section, Section::Counters);
+        Shape {
+            attached,
+            scale: Scale::ONE,
+            placement,
+            search: Search::One,
+        }
+    }
+
+    pub(crate) fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The bucket of `value`; at or beyond the last one for values above the highest bound.
+    #[inline(always)]
+    pub(crate) fn bucket(&self, value: u64) -> usize {
+        match &self.search {
+            Search::LogLinear { precision } => log_linear_index(value, *precision),
+            Search::Explicit(explicit) => explicit.bucket(value),
+            Search::One => 0,
+        }
+    }
+}
+
+impl Explicit {
+    fn new(buckets: &Buckets) -> Explicit {
+        let bounds: Box<[u64]> = buckets.explicit_bounds().unwrap_or_default().into();
+        let start = std::array::from_fn(|index| {
+            let least = log_linear_lower_bound(index, START_PRECISION);
+            u16::try_from(bounds.partition_point(|&bound| bound < least)).unwrap_or(0)
+        });
+        Explicit { bounds, start }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, value: u64) -> usize {
+        let start = usize::from(self.start[log_linear_index(value, START_PRECISION)]);
+        let rest = self.bounds.get(start..).unwrap_or_default();
+        start + rest.iter().take_while(|&&bound| bound < value).count()
+    }
+}
+
+impl Geometry for &'static Shape {
+    #[inline(always)]
+    fn cells(&self) -> usize {
+        self.placement.cells
+    }
+    #[inline(always)]
+    fn stride_bytes(&self) -> u64 {
+        u64::from(self.placement.stride_pages) * PAGE_BYTES
+    }
+    #[inline(always)]
+    fn cpus(&self) -> u32 {
+        self.placement.cpus
+    }
+    #[inline(always)]
+    fn fallbacks(&self) -> u32 {
+        self.placement.fallbacks
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_search_agrees_with_the_layout(
+            bounds in proptest::collection::btree_set(any::<u64>(), 1..40),
+            value in any::<u64>(),
+            shift in 0u32..64,
+        ) {
+            let bounds: Vec<u64> = bounds.into_iter().map(|bound| bound >> (bound % 60)).collect();
+            let bounds: std::collections::BTreeSet<u64> = bounds.into_iter().collect();
+            let buckets = Buckets::explicit(bounds.iter().copied().collect::<Vec<_>>()).unwrap();
+            let explicit = Explicit::new(&buckets);
+            for value in bounds.iter().flat_map(|&b| [b, b.saturating_add(1), b.saturating_sub(1)]).chain([value >> shift]) {
+                prop_assert_eq!(explicit.bucket(value), buckets.index(value));
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_has_a_start() {
+        assert!(log_linear_index(u64::MAX, START_PRECISION) < START_COUNT);
+    }
+}

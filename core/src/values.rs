@@ -1,0 +1,270 @@
+//! Summing cells: shard after shard, each page of cells once.
+
+use crate::catalogue::Source;
+use crate::cell::{Placement, gauge_word};
+use crate::histogram;
+use crate::layout::{PAGE_WORDS, Section, process, to_usize};
+use crate::schema::{GaugeMode, Kind};
+use crate::segment::Segment;
+use crate::snapshot::{Family, Number, Process, ProcessValue, Value};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Sums of all cells of the counter section, by cell.
+pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
+    let shards = segment.layout.shards();
+    let words = committed(segment, Section::Counters);
+    let used = to_usize(segment.next(Section::Counters).load(Ordering::Relaxed));
+    let blocks = words
+        .chunks_exact(PAGE_WORDS * shards)
+        .take(used.div_ceil(PAGE_WORDS));
+    sums.clear();
+    sums.reserve(blocks.len() * PAGE_WORDS);
+    for block in blocks {
+        let mut page = [0u64; PAGE_WORDS];
+        for shard in block.chunks_exact(PAGE_WORDS) {
+            for (sum, word) in page.iter_mut().zip(shard) {
+                *sum = sum.wrapping_add(word.load(Ordering::Relaxed));
+            }
+        }
+        sums.extend_from_slice(&page);
+    }
+}
+
+/// The part of a section that has memory.
+pub(crate) fn committed(segment: &Segment, section: Section) -> &[AtomicU64] {
+    let words = segment.section(section);
+    // Pairs with the Release in `claim::commit`.
+    let committed = segment.committed(section).load(Ordering::Acquire);
+    &words[..usize::try_from(committed)
+        .unwrap_or(usize::MAX)
+        .min(words.len())]
+}
+
+/// A living process with a copy of its own cells.
+pub(crate) struct Living {
+    slot: u32,
+    pid: u32,
+    cells: Vec<u64>,
+}
+
+impl Living {
+    /// Copies the cells of a process; `None` where its slot went to another process meanwhile.
+    pub(crate) fn copy(segment: &Segment, process: &Process, before: u64) -> Option<Living> {
+        let words = segment.entry(Section::Processes, process.slot, process::WORDS)?;
+        // Pairs with the Release in `claim::commit`.
+        let committed = words[process::CELLS_COMMITTED].load(Ordering::Acquire);
+        let used = segment.next(Section::ProcessCells).load(Ordering::Relaxed);
+        let (offset, run) = segment.layout.process_run(process.slot);
+        let count = to_usize(committed.min(used)).min(run);
+        let cells = segment.words().get(offset..offset + count)?;
+        let cells = cells
+            .iter()
+            .map(|cell| cell.load(Ordering::Relaxed))
+            .collect();
+        let living = Living {
+            slot: process.slot,
+            pid: process.pid,
+            cells,
+        };
+        crate::process::is_unchanged(words, before).then_some(living)
+    }
+
+    fn cell(&self, index: u32) -> u64 {
+        self.cells
+            .get(index as usize)
+            .copied()
+            .unwrap_or(gauge_word::ABSENT)
+    }
+}
+
+/// What the values of one pass are made of.
+pub(crate) struct Pass<'a> {
+    pub(crate) segment: &'a Segment,
+    pub(crate) counter_sums: &'a [u64],
+    pub(crate) living: &'a [Living],
+    pub(crate) bucket_counts: Vec<u64>,
+}
+
+impl Pass<'_> {
+    /// The value of one series.
+    pub(crate) fn value(&mut self, family: &Family, source: &Source) -> Value {
+        match source.kind {
+            Kind::Counter => {
+                let sum = usize::try_from(source.cells.sharded).ok();
+                let sum = sum.and_then(|cell| self.counter_sums.get(cell)).copied();
+                sum.map_or(Value::Absent, |sum| Value::Number(Number::Unsigned(sum)))
+            }
+            Kind::CounterF64 => Value::Number(Number::Float(self.float_sum(source))),
+            Kind::Histogram => self.histogram(source),
+            Kind::Info => self.info(source),
+            Kind::Gauge(mode) => self.gauge(source, mode, Integer),
+            Kind::GaugeF64(mode) => self.gauge(source, mode, Float),
+            Kind::StateSet(mode) => self.states(source, mode, family.states.len()),
+        }
+    }
+
+    /// The words of a series' sharded cells: shard by shard.
+    fn shards(&self, placement: &Placement, first: u64) -> impl Iterator<Item = &[AtomicU64]> {
+        let words = committed(self.segment, placement.section);
+        let offset = to_usize(placement.offset(&self.segment.layout, first));
+        let span = words
+            .get(offset..offset + placement.span_words())
+            .unwrap_or_default();
+        let stride = placement.stride_pages as usize * PAGE_WORDS;
+        span.chunks(stride)
+            .map(|shard| &shard[..placement.cells.min(shard.len())])
+    }
+
+    fn float_sum(&self, source: &Source) -> f64 {
+        let shards = self.shards(&source.placement, source.cells.sharded);
+        shards
+            .map(|cells| f64::from_bits(cells[0].load(Ordering::Relaxed)))
+            .sum()
+    }
+
+    fn histogram(&mut self, source: &Source) -> Value {
+        let first = self.bucket_counts.len();
+        let mut counts = std::mem::take(&mut self.bucket_counts);
+        counts.resize(first + source.placement.cells - histogram::BUCKETS, 0);
+        let mut sum = 0u128;
+        for cells in self.shards(&source.placement, source.cells.sharded) {
+            // Buckets before the sum, which a record adds to last: a value that counts is in the sum, or
+            // will be; the sum never runs ahead.
+            let buckets = &cells[histogram::BUCKETS..];
+            for (count, bucket) in counts[first..].iter_mut().zip(buckets) {
+                *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
+            }
+            sum += u128::from(cells[histogram::SUM].load(Ordering::Relaxed));
+        }
+        self.bucket_counts = counts;
+        Value::Histogram { first, sum }
+    }
+
+    fn info(&self, source: &Source) -> Value {
+        let is_held = |living: &Living| living.cell(source.cells.own) != gauge_word::ABSENT;
+        if self.living.iter().any(is_held) {
+            Value::Info
+        } else {
+            Value::Absent
+        }
+    }
+
+    fn gauge<A: GaugeArithmetic>(&self, source: &Source, mode: GaugeMode, arithmetic: A) -> Value {
+        let cells = source.cells;
+        if !mode.is_living() {
+            return match self.shared(cells.shared) {
+                gauge_word::ABSENT => Value::Absent,
+                word => Value::Number(arithmetic.number(word)),
+            };
+        }
+        let set = self
+            .living
+            .iter()
+            .map(|living| (living, living.cell(cells.own)));
+        let mut set = set.filter(|&(_, word)| word != gauge_word::ABSENT);
+        let number = |word| arithmetic.number(word);
+        let chosen = match mode {
+            GaugeMode::Sum => set
+                .map(|(_, word)| word)
+                .reduce(|a, b| arithmetic.add(a, b)),
+            GaugeMode::Min => set
+                .map(|(_, word)| word)
+                .reduce(|a, b| if arithmetic.is_less(b, a) { b } else { a }),
+            GaugeMode::Max => set
+                .map(|(_, word)| word)
+                .reduce(|a, b| if arithmetic.is_less(a, b) { b } else { a }),
+            GaugeMode::Latest => {
+                let latest = set.max_by_key(|(living, _)| living.cell(cells.own + 1));
+                latest.map(|(_, word)| word)
+            }
+            _ => {
+                let each = |(living, word): (&Living, u64)| ProcessValue {
+                    slot: living.slot,
+                    pid: living.pid,
+                    value: number(word),
+                };
+                let first = set.next().map(each);
+                let values: Vec<ProcessValue> = first.into_iter().chain(set.map(each)).collect();
+                return if values.is_empty() {
+                    Value::Absent
+                } else {
+                    Value::Each(values)
+                };
+            }
+        };
+        chosen.map_or(Value::Absent, |word| Value::Number(number(word)))
+    }
+
+    fn states(&self, source: &Source, mode: GaugeMode, count: usize) -> Value {
+        if mode == GaugeMode::Each {
+            return self.gauge(source, mode, Integer);
+        }
+        let words: Vec<u64> = if mode.is_living() {
+            self.living
+                .iter()
+                .map(|living| living.cell(source.cells.own))
+                .collect()
+        } else {
+            vec![self.shared(source.cells.shared)]
+        };
+        let mut states = vec![false; count];
+        let set = words.into_iter().filter(|&word| word != gauge_word::ABSENT);
+        let mut is_set = false;
+        for state in set.map(gauge_word::to_i64) {
+            is_set = true;
+            let state = usize::try_from(state).ok();
+            if let Some(holds) = state.and_then(|state| states.get_mut(state)) {
+                *holds = true;
+            }
+        }
+        if is_set {
+            Value::States(states)
+        } else {
+            Value::Absent
+        }
+    }
+
+    fn shared(&self, index: u32) -> u64 {
+        let cells = committed(self.segment, Section::SharedCells);
+        cells
+            .get(index as usize)
+            .map_or(gauge_word::ABSENT, |cell| cell.load(Ordering::Relaxed))
+    }
+}
+
+/// How the words of several processes combine.
+trait GaugeArithmetic: Copy {
+    fn number(self, word: u64) -> Number;
+    fn add(self, a: u64, b: u64) -> u64;
+    fn is_less(self, a: u64, b: u64) -> bool;
+}
+
+#[derive(Clone, Copy)]
+struct Integer;
+
+impl GaugeArithmetic for Integer {
+    fn number(self, word: u64) -> Number {
+        Number::Signed(gauge_word::to_i64(word))
+    }
+    fn add(self, a: u64, b: u64) -> u64 {
+        gauge_word::from_i64(gauge_word::to_i64(a).saturating_add(gauge_word::to_i64(b)))
+    }
+    fn is_less(self, a: u64, b: u64) -> bool {
+        gauge_word::to_i64(a) < gauge_word::to_i64(b)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Float;
+
+impl GaugeArithmetic for Float {
+    fn number(self, word: u64) -> Number {
+        Number::Float(gauge_word::to_f64(word))
+    }
+    fn add(self, a: u64, b: u64) -> u64 {
+        gauge_word::from_f64(gauge_word::to_f64(a) + gauge_word::to_f64(b))
+    }
+    fn is_less(self, a: u64, b: u64) -> bool {
+        gauge_word::to_f64(a) < gauge_word::to_f64(b)
+    }
+}

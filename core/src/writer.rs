@@ -1,0 +1,422 @@
+//! The write side: a program attaches once, declares its families and keeps the handles.
+
+use std::marker::PhantomData;
+
+use crate::attached::{Attached, Outcome, Resolved};
+use crate::buckets::Buckets;
+use crate::cell::Sharding;
+use crate::counter::{Counter, CounterF64};
+use crate::error::Error;
+use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
+use crate::histogram::Histogram;
+use crate::labels::{self, LabelSet};
+use crate::layout::Layout;
+use crate::options::SegmentOptions;
+use crate::process::Name;
+use crate::record::{FamilyRecord, FamilySpec};
+use crate::register;
+use crate::schema::{GaugeMode, Kind};
+use crate::segment::Segment;
+use crate::snapshot::{Loss, Snapshot};
+use crate::unit::Unit;
+
+/// Series that a family may have where it does not say otherwise.
+const SERIES_LIMIT: u64 = 2_000;
+
+/// A segment that this process writes to. Copies are the same attachment, which lasts until the process ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer {
+    attached: &'static Attached,
+}
+
+impl SegmentOptions {
+    /// Attaches the segment for writing, creating it where there is none. A segment that this process has
+    /// attached before is not attached again.
+    ///
+    /// # Errors
+    /// Every reason why there can be no segment: see [`Error`].
+    pub fn attach(self) -> Result<Writer, Error> {
+        let segment = crate::create::create_or_attach(&self)?;
+        let identity = segment.identity;
+        let is_same = move |other: &Attached| other.segment.identity == identity;
+        // Decides now, so that no later add has to.
+        crate::rseq::recording(Some(segment.self_test()));
+        let attached = match crate::fork::find(&is_same) {
+            Some(attached) => attached,
+            None => crate::fork::keep(Attached::new(segment, self.name()), is_same),
+        };
+        Ok(Writer { attached })
+    }
+
+    /// A segment on the heap that nobody else sees: for tests, and for programs that cannot have a file.
+    /// Its memory is never freed.
+    ///
+    /// # Errors
+    /// [`Error::Options`] where an option has an impossible value.
+    pub fn heap(self) -> Result<Writer, Error> {
+        self.check()?;
+        let (cpus, fallbacks) = self.shards();
+        let layout = Layout::plan(&self.capacities, cpus, fallbacks);
+        let segment = Segment::heap(layout, crate::create::new_identity());
+        crate::rseq::recording(None);
+        let attached = Box::leak(Box::new(Attached::new(segment, self.name())));
+        Ok(Writer { attached })
+    }
+
+    fn name(&self) -> Name {
+        match &self.process_name {
+            Some(name) => Name::new(name),
+            None => {
+                let program = std::env::args_os().next().unwrap_or_default();
+                let file = std::path::Path::new(&program)
+                    .file_name()
+                    .unwrap_or_default();
+                Name::new(&file.to_string_lossy())
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Attaches the default segment, creating it where there is none.
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::attach`].
+    pub fn attach() -> Result<Writer, Error> {
+        SegmentOptions::new().attach()
+    }
+
+    /// Declares a counter of integers. Its name ends in `_total`.
+    pub fn counter(&self, name: &str, help: &str) -> Registration<Counter> {
+        self.declare(name, help, Kind::Counter)
+    }
+
+    /// Declares a counter of floats. Its name ends in `_total`.
+    pub fn counter_f64(&self, name: &str, help: &str) -> Registration<CounterF64> {
+        self.declare(name, help, Kind::CounterF64)
+    }
+
+    /// Declares a gauge of integers, summed over living processes unless a mode says otherwise.
+    pub fn gauge(&self, name: &str, help: &str) -> Registration<Gauge> {
+        self.declare(name, help, Kind::Gauge(GaugeMode::Sum))
+    }
+
+    /// Declares a gauge of floats, summed over living processes unless a mode says otherwise.
+    pub fn gauge_f64(&self, name: &str, help: &str) -> Registration<GaugeF64> {
+        self.declare(name, help, Kind::GaugeF64(GaugeMode::Sum))
+    }
+
+    /// Declares a histogram with the default buckets: log-linear, at most 3.1 % wide.
+    pub fn histogram(&self, name: &str, help: &str) -> Registration<Histogram> {
+        let mut registration = self.declare(name, help, Kind::Histogram);
+        registration.spec.buckets = Some(Buckets::default());
+        registration
+    }
+
+    /// Declares an info: facts told by labels, shown while a process that registered them lives.
+    pub fn info(&self, name: &str, help: &str) -> Registration<Info> {
+        self.declare(name, help, Kind::Info)
+    }
+
+    /// Declares a state set: which of `states` the living processes are in, unless a mode says otherwise.
+    pub fn state_set(&self, name: &str, help: &str, states: &[&str]) -> Registration<StateSet> {
+        let mut registration = self.declare(name, help, Kind::StateSet(GaugeMode::Max));
+        registration.spec.states = states.iter().map(|&state| state.to_owned()).collect();
+        registration
+    }
+
+    /// The values of this moment.
+    ///
+    /// # Errors
+    /// As [`crate::Reader::attach`] and [`crate::Reader::snapshot`].
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
+    }
+
+    fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
+        let spec = FamilySpec {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            kind,
+            unit: Unit::NONE,
+            buckets: None,
+            states: Vec::new(),
+            series_limit: SERIES_LIMIT,
+            sharding: Sharding::Auto,
+        };
+        Registration {
+            attached: self.attached,
+            spec,
+            labels: Vec::new(),
+            handle: PhantomData,
+        }
+    }
+}
+
+/// What a program holds to record: one of [`Counter`], [`CounterF64`], [`Gauge`], [`GaugeF64`],
+/// [`Histogram`], [`Info`] and [`StateSet`].
+#[expect(private_bounds, reason = "only this crate makes handles")]
+pub trait Handle: Resolve + Copy + Send + Sync + 'static {}
+
+impl<H: Resolve + Copy + Send + Sync + 'static> Handle for H {}
+
+/// How a handle is made of what a registration ended at.
+pub(crate) trait Resolve: Sized {
+    /// The handle of a resolved series; `None` where its cells lie outside the segment.
+    fn resolve(
+        attached: &'static Attached,
+        family: (u32, &FamilyRecord),
+        resolved: &Resolved,
+    ) -> Option<Self>;
+
+    /// A handle whose updates are counted as lost.
+    fn sink(attached: &'static Attached) -> Self;
+}
+
+/// A family being declared, and a series of it.
+#[must_use = "a declaration does nothing until it is registered"]
+#[derive(Debug, Clone)]
+pub struct Registration<H> {
+    attached: &'static Attached,
+    spec: FamilySpec,
+    labels: Vec<(String, String)>,
+    handle: PhantomData<H>,
+}
+
+impl<H: Handle> Registration<H> {
+    /// Adds a label to the series.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the unit that values are recorded in. Its base must end the family's name.
+    pub fn unit(mut self, unit: Unit) -> Self {
+        self.spec.unit = unit;
+        self
+    }
+
+    /// Sets how many series the family may have; the first registration decides. Default 2 000.
+    pub fn series_limit(mut self, limit: u64) -> Self {
+        self.spec.series_limit = limit;
+        self
+    }
+
+    /// Registers the series and returns its handle.
+    ///
+    /// A full table, a full file system or a reached limit is no error: the handle then adds to the
+    /// family's overflow series (`__other__`), or to a sink, and the segment counts it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name or label, [`Error::Conflict`] where the family is something else.
+    pub fn register(self) -> Result<H, Error> {
+        self.register_with_outcome().map(|(handle, _)| handle)
+    }
+
+    /// As [`Registration::register`], and says where the handle's updates go.
+    ///
+    /// # Errors
+    /// As [`Registration::register`].
+    pub fn register_with_outcome(self) -> Result<(H, Outcome), Error> {
+        let (labels, family) = self.into_family()?;
+        Ok(family.resolve(&LabelSet::new(&borrow(&labels))?))
+    }
+
+    /// Registers the series, or says why it could not be had: a full table or file system and a reached
+    /// limit are errors here.
+    ///
+    /// # Errors
+    /// As [`Registration::register`], and [`Error::Full`], [`Error::NoSpace`], [`Error::SeriesLimit`].
+    pub fn try_register(self) -> Result<H, Error> {
+        check(&self.spec)?;
+        let labels = LabelSet::new(&borrow(&self.labels))?;
+        let (index, record) = register::family(&self.attached.segment, &self.spec)?;
+        let family = (index, &record);
+        let resolved = self.attached.try_resolve(family, &labels)?;
+        H::resolve(self.attached, family, &resolved).ok_or_else(|| outside(self.attached))
+    }
+
+    /// Registers the family alone, to register many series of it.
+    ///
+    /// # Errors
+    /// As [`Registration::register`].
+    pub fn family(self) -> Result<FamilyHandle<H>, Error> {
+        self.into_family().map(|(_, family)| family)
+    }
+
+    fn into_family(self) -> Result<(Vec<(String, String)>, FamilyHandle<H>), Error> {
+        check(&self.spec)?;
+        let known = match register::family(&self.attached.segment, &self.spec) {
+            Ok(known) => Some(known),
+            Err(error @ (Error::Full { .. } | Error::NoSpace { .. })) => {
+                self.attached
+                    .segment
+                    .count_loss(crate::attached::loss_of(&error));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((
+            self.labels,
+            FamilyHandle {
+                attached: self.attached,
+                known,
+                handle: PhantomData,
+            },
+        ))
+    }
+}
+
+impl Registration<Gauge> {
+    /// Sets how the values of several processes become one.
+    pub fn mode(mut self, mode: GaugeMode) -> Self {
+        self.spec.kind = Kind::Gauge(mode);
+        self
+    }
+}
+
+impl Registration<GaugeF64> {
+    /// Sets how the values of several processes become one.
+    pub fn mode(mut self, mode: GaugeMode) -> Self {
+        self.spec.kind = Kind::GaugeF64(mode);
+        self
+    }
+}
+
+impl Registration<StateSet> {
+    /// Sets how the states of several processes become one: [`GaugeMode::Max`] shows every state that a
+    /// living process is in, [`GaugeMode::Each`] every process, [`GaugeMode::LastingLatest`] the one state
+    /// that was set last. Other modes are refused at registration.
+    pub fn mode(mut self, mode: GaugeMode) -> Self {
+        self.spec.kind = Kind::StateSet(mode);
+        self
+    }
+}
+
+impl Registration<Histogram> {
+    /// Sets the buckets.
+    pub fn buckets(mut self, buckets: Buckets) -> Self {
+        self.spec.buckets = Some(buckets);
+        self
+    }
+
+    /// Sets how the buckets are spread over shards; the first registration decides.
+    pub fn sharding(mut self, sharding: Sharding) -> Self {
+        self.spec.sharding = sharding;
+        self
+    }
+}
+
+/// A registered family: makes series of it.
+#[derive(Debug, Clone)]
+pub struct FamilyHandle<H> {
+    attached: &'static Attached,
+    /// `None` where not even the family could be registered.
+    known: Option<(u32, FamilyRecord)>,
+    handle: PhantomData<H>,
+}
+
+impl<H: Handle> FamilyHandle<H> {
+    /// Registers the series with these labels, in any order, and returns its handle.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a label. A full table is no error: see [`Registration::register`].
+    pub fn with(&self, labels: &[(&str, &str)]) -> Result<H, Error> {
+        Ok(self.resolve(&LabelSet::new(labels)?).0)
+    }
+
+    fn resolve(&self, labels: &LabelSet) -> (H, Outcome) {
+        let found = self.known.as_ref().and_then(|(index, record)| {
+            let family = (*index, record);
+            let resolved = self.attached.resolve(family, labels);
+            let is_series = resolved.outcome != Outcome::Sink;
+            let handle = is_series
+                .then(|| H::resolve(self.attached, family, &resolved))
+                .flatten()?;
+            Some((handle, resolved.outcome))
+        });
+        found.unwrap_or_else(|| (H::sink(self.attached), Outcome::Sink))
+    }
+}
+
+fn borrow(labels: &[(String, String)]) -> Vec<(&str, &str)> {
+    labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
+fn outside(attached: &Attached) -> Error {
+    let reason = "a series' cells lie outside".into();
+    Error::NotASegment {
+        path: attached.segment.path.clone(),
+        reason,
+    }
+}
+
+/// Checks what a program can get wrong in a declaration.
+fn check(spec: &FamilySpec) -> Result<(), Error> {
+    let is_counter = matches!(spec.kind, Kind::Counter | Kind::CounterF64);
+    labels::check_family_name(&spec.name, is_counter, &spec.unit)?;
+    labels::check_help(&spec.help)?;
+    let Kind::StateSet(mode) = spec.kind else {
+        return Ok(());
+    };
+    if !matches!(
+        mode,
+        GaugeMode::Max | GaugeMode::Each | GaugeMode::LastingLatest
+    ) {
+        return Err(Error::Invalid {
+            what: "state set",
+            given: spec.name.clone(),
+            reason: format!(
+                "mode {mode} means nothing for states; use max, each or lasting-latest"
+            ),
+        });
+    }
+    let states: Vec<&str> = spec.states.iter().map(String::as_str).collect();
+    labels::check_states(&states)
+}
+
+/// The segment on the heap behind handles that were never registered.
+fn detached() -> &'static Attached {
+    static DETACHED: once_cell::race::OnceBox<Writer> = once_cell::race::OnceBox::new();
+    let small = || {
+        SegmentOptions::new()
+            .processes(1)
+            .families(1)
+            .series(1)
+            .string_bytes(8)
+            .shared_cells(1)
+            .process_cells(1)
+            .counter_cells(1)
+            .histogram_bytes(1)
+            .heap()
+    };
+    DETACHED
+        .get_or_init(|| Box::new(small().expect("these options are possible")))
+        .attached
+}
+
+macro_rules! detached_by_default {
+    ($($handle:ident),+) => {$(
+        impl Default for $handle {
+            /// A handle that works and records nowhere.
+            fn default() -> Self {
+                Self::sink(detached())
+            }
+        }
+    )+};
+}
+
+detached_by_default!(
+    Counter, CounterF64, Gauge, GaugeF64, Histogram, Info, StateSet
+);
+
+const _: () = {
+    assert!(size_of::<Counter>() <= 24);
+    assert!(size_of::<CounterF64>() <= 24);
+    assert!(size_of::<Gauge>() <= 24);
+    assert!(size_of::<Histogram>() <= 24);
+    assert!(Loss::ALL.len() <= 64);
+};
