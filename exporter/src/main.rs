@@ -1,2 +1,62 @@
-//! Entry point.
-fn main() {}
+//! The `tachograph-exporter` command.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tachograph_exporter::cli::Arguments;
+use tachograph_exporter::server::Server;
+use tachograph_exporter::source::Sources;
+use tachograph_exporter::{Error, Limits};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A segment that is cut short while it is read then gives an error instead of ending the exporter.
+    tachograph::install_fault_guard();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tachograph-exporter: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Error> {
+    // Segments are read on a thread of their own; one more is enough for the sockets.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::System {
+            what: "event loop",
+            source,
+        })?;
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: &Arguments) -> Result<(), Error> {
+    let no_handler = |source| Error::System {
+        what: "signal handler",
+        source,
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_handler)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_handler)?;
+    let sources = Sources::new(match arguments.segment.as_slice() {
+        [] => vec![tachograph::default_path()],
+        given => given.to_vec(),
+    });
+    let limits = Limits::from(&arguments.limits);
+    let server = Server::bind(&arguments.listen, limits, sources).await?;
+    for address in server.addresses() {
+        eprintln!("listening on {address}");
+    }
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server.run(stop).await;
+    Ok(())
+}

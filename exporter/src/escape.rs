@@ -1,0 +1,116 @@
+//! Escapes of the text format. The only place that knows them.
+//!
+//! In a label value `\`, `"` and the line feed are escaped; in a HELP text `\` and the line feed are.
+
+/// Appends a label value, without its quotes.
+pub fn push_label_value(out: &mut Vec<u8>, value: &str) {
+    push_escaped(out, value, |byte| match byte {
+        b'\\' => Some(b'\\'),
+        b'"' => Some(b'"'),
+        b'\n' => Some(b'n'),
+        _ => None,
+    });
+}
+
+/// Appends a HELP text.
+pub fn push_help(out: &mut Vec<u8>, help: &str) {
+    push_escaped(out, help, |byte| match byte {
+        b'\\' => Some(b'\\'),
+        b'\n' => Some(b'n'),
+        _ => None,
+    });
+}
+
+/// Appends `text` with a backslash and `escape(byte)` in place of each byte that has one.
+///
+/// Only ASCII bytes have one, so UTF-8 stays UTF-8.
+fn push_escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8) -> Option<u8>) {
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if let Some(letter) = escape(byte) {
+            out.extend_from_slice(&bytes[copied..at]);
+            out.extend_from_slice(&[b'\\', letter]);
+            copied = at + 1;
+        }
+    }
+    out.extend_from_slice(&bytes[copied..]);
+}
+
+/// Appends text for an HTML page.
+pub fn push_html(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn label_value(text: &str) -> String {
+        let mut out = Vec::new();
+        push_label_value(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn help(text: &str) -> String {
+        let mut out = Vec::new();
+        push_help(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Reads escaped text as a scraper does; `None` where a scraper would stumble.
+    fn unescape(escaped: &str, quotes: bool) -> Option<String> {
+        let mut plain = String::new();
+        let mut rest = escaped.chars();
+        while let Some(character) = rest.next() {
+            match (character, quotes) {
+                ('\\', _) => match (rest.next()?, quotes) {
+                    ('\\', _) => plain.push('\\'),
+                    ('n', _) => plain.push('\n'),
+                    ('"', true) => plain.push('"'),
+                    _ => return None,
+                },
+                ('"', true) | ('\n', _) => return None,
+                (other, _) => plain.push(other),
+            }
+        }
+        Some(plain)
+    }
+
+    #[test]
+    fn each_escape() {
+        assert_eq!(label_value("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+        assert_eq!(help("a\\b\"c\nd"), "a\\\\b\"c\\nd");
+        assert_eq!(label_value("\\n"), "\\\\n");
+        assert_eq!(label_value("größe 花\r\t"), "größe 花\r\t");
+        assert_eq!(label_value(""), "");
+    }
+
+    #[test]
+    fn html_has_no_markup_left() {
+        let mut out = String::new();
+        push_html(&mut out, "<a href=\"x\" id='y'>&</a>");
+        assert_eq!(
+            out,
+            "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;&lt;/a&gt;"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_is_undone_by_a_scraper(text in "(?s)[\\\\\"\na-c花\r ]{0,24}|.{0,24}") {
+            prop_assert_eq!(unescape(&label_value(&text), true), Some(text.clone()));
+            prop_assert_eq!(unescape(&help(&text), false), Some(text));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Names of families and labels as the text format can say them.
+
+use std::borrow::Cow;
+
+use tachograph::Label;
+
+/// `name` with an underscore for each character that the text format does not allow in a name.
+pub(crate) fn legacy_name(name: &str) -> Cow<'_, str> {
+    replaced(name, |character, first| {
+        character == ':' || is_label_character(character, first)
+    })
+}
+
+/// The same for the name of a label, which has no colons.
+fn legacy_label_name(name: &str) -> Cow<'_, str> {
+    replaced(name, is_label_character)
+}
+
+fn is_label_character(character: char, first: bool) -> bool {
+    character == '_' || character.is_ascii_alphabetic() || (!first && character.is_ascii_digit())
+}
+
+fn replaced(name: &str, allowed: impl Fn(char, bool) -> bool) -> Cow<'_, str> {
+    let keeps = |(at, character): (usize, char)| allowed(character, at == 0);
+    if name.char_indices().all(keeps) {
+        return Cow::Borrowed(name);
+    }
+    let kept_or_underscore = |(at, character)| match keeps((at, character)) {
+        true => character,
+        false => '_',
+    };
+    Cow::Owned(name.char_indices().map(kept_or_underscore).collect())
+}
+
+/// Gives the labels of series the names that they are exposed with.
+///
+/// A label keeps its name unless the page itself adds a label of that name; then it becomes
+/// `exported_<name>`, as a scraper would do with a label of its target.
+pub(crate) struct LabelNames<'a> {
+    reserved: Vec<&'a str>,
+    /// The names of the series before, which are most often those of the next.
+    last: Vec<String>,
+    exposed: Vec<String>,
+}
+
+impl<'a> LabelNames<'a> {
+    pub(crate) fn new(reserved: Vec<&'a str>) -> LabelNames<'a> {
+        LabelNames {
+            reserved,
+            last: Vec::new(),
+            exposed: Vec::new(),
+        }
+    }
+
+    /// The exposed names of `labels`, in their order.
+    pub(crate) fn of(&mut self, labels: &[Label]) -> &[String] {
+        if !self.last.iter().eq(labels.iter().map(|label| &label.name)) {
+            self.last = labels.iter().map(|label| label.name.clone()).collect();
+            self.exposed.clear();
+            for label in labels {
+                let name = self.unused(label, labels);
+                self.exposed.push(name);
+            }
+        }
+        &self.exposed
+    }
+
+    fn unused(&self, label: &Label, labels: &[Label]) -> String {
+        let mut name = legacy_label_name(&label.name).into_owned();
+        let is_taken = |name: &str| {
+            self.reserved.contains(&name)
+                || self.exposed.iter().any(|exposed| exposed == name)
+                || (name != label.name && labels.iter().any(|other| other.name == name))
+        };
+        while is_taken(&name) {
+            name.insert_str(0, "exported_");
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposed(reserved: &[&str], names: &[&str]) -> Vec<String> {
+        let labels: Vec<Label> = names
+            .iter()
+            .map(|&name| Label {
+                name: name.to_owned(),
+                value: String::new(),
+            })
+            .collect();
+        LabelNames::new(reserved.to_vec()).of(&labels).to_vec()
+    }
+
+    #[test]
+    fn names_become_legacy_names() {
+        assert_eq!(legacy_name("a:b_1"), "a:b_1");
+        assert_eq!(legacy_name("my.name"), "my_name");
+        assert_eq!(legacy_name("1st"), "_st");
+        assert_eq!(legacy_name("花火"), "__");
+        assert_eq!(legacy_label_name("a:b"), "a_b");
+    }
+
+    #[test]
+    fn labels_keep_their_names_unless_they_are_taken() {
+        assert_eq!(exposed(&[], &["le", "segment"]), ["le", "segment"]);
+        assert_eq!(
+            exposed(&["segment"], &["a", "segment"]),
+            ["a", "exported_segment"]
+        );
+        assert_eq!(
+            exposed(&["segment"], &["exported_segment", "segment"]),
+            ["exported_segment", "exported_exported_segment"]
+        );
+        assert_eq!(exposed(&[], &["a.b", "a_b"]), ["exported_a_b", "a_b"]);
+        assert_eq!(exposed(&[], &["a.b", "a:b"]), ["a_b", "exported_a_b"]);
+    }
+
+    #[test]
+    fn names_are_found_anew_when_the_labels_change() {
+        let label = |name: &str| Label {
+            name: name.to_owned(),
+            value: String::new(),
+        };
+        let mut names = LabelNames::new(vec!["pid"]);
+        assert_eq!(names.of(&[label("a")]), ["a"]);
+        assert_eq!(names.of(&[label("pid")]), ["exported_pid"]);
+        assert!(names.of(&[]).is_empty());
+    }
+}

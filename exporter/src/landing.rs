@@ -1,0 +1,137 @@
+//! The page at `/`: what is served, and how its segments are.
+
+use tachograph::LossClass;
+
+use crate::escape::push_html;
+use crate::report::{Digest, Report, SegmentReport};
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}\
+table{border-collapse:collapse;margin:.5rem 0 1.5rem}\
+td,th{border:1px solid #8886;padding:.2rem .6rem;text-align:left;vertical-align:top}\
+td.n{text-align:right;font-variant-numeric:tabular-nums}\
+:root{color-scheme:light dark}";
+
+/// The page as HTML.
+pub fn landing_page(report: &Report) -> String {
+    let mut page = Html::default();
+    page.raw("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+    page.raw("<meta name=\"viewport\" content=\"width=device-width\">");
+    page.raw("<title>tachograph exporter</title><style>");
+    page.raw(STYLE);
+    page.raw("</style></head>\n<body><h1>tachograph exporter</h1>\n<p>Version ");
+    page.text(env!("CARGO_PKG_VERSION"));
+    page.raw(". <a href=\"/metrics\">Metrics</a> · <a href=\"/-/healthy\">healthy</a> · ");
+    page.raw("<a href=\"/-/ready\">ready</a></p>\n");
+    for segment in &report.segments {
+        push_segment(&mut page, segment);
+    }
+    push_conflicts(&mut page, report);
+    page.raw("</body></html>\n");
+    page.0
+}
+
+fn push_segment(page: &mut Html, segment: &SegmentReport) {
+    page.raw("<h2>");
+    page.text(&segment.label);
+    page.raw("</h2>\n<p><code>");
+    page.text(&segment.path.display().to_string());
+    page.raw("</code>: ");
+    page.text(&segment.state.to_string());
+    let Some(digest) = &segment.digest else {
+        page.raw("</p>\n");
+        return;
+    };
+    if !digest.this_boot {
+        page.raw(" (written before the last boot)");
+    }
+    page.raw("</p>\n");
+    push_counts(page, digest);
+    push_tables(page, digest);
+}
+
+fn push_counts(page: &mut Html, digest: &Digest) {
+    page.raw("<table>");
+    page.row("Processes alive", digest.alive as u64);
+    page.row("Processes dead", digest.dead as u64);
+    page.row("Families", digest.families as u64);
+    page.row("Series", digest.series as u64);
+    for (loss, count) in digest.losses.iter().filter(|&(_, count)| count > 0) {
+        let what = match loss.class() {
+            LossClass::Registration => "Registrations lost",
+            LossClass::Rejected => "Updates rejected",
+            LossClass::Lost => "Updates lost",
+        };
+        page.row(&format!("{what}: {}", loss.name()), count);
+    }
+    for (family, count) in &digest.overflowed {
+        page.row(
+            &format!("Folded into the overflow series of {family}"),
+            *count,
+        );
+    }
+    if digest.damaged > 0 {
+        page.row("Damaged records skipped", digest.damaged as u64);
+    }
+    page.raw("</table>\n");
+}
+
+fn push_tables(page: &mut Html, digest: &Digest) {
+    page.raw("<table><tr><th>Table</th><th>Used</th><th>Capacity</th>");
+    page.raw("<th>Memory taken</th><th>Memory when full</th></tr>");
+    for fill in &digest.tables {
+        page.raw("<tr><td>");
+        page.text(fill.table);
+        page.raw("</td>");
+        page.number(fill.used);
+        page.number(fill.capacity);
+        page.number(fill.committed_bytes);
+        page.number(fill.capacity_bytes);
+        page.raw("</tr>");
+    }
+    page.raw("</table>\n");
+}
+
+fn push_conflicts(page: &mut Html, report: &Report) {
+    if report.conflicts.is_empty() {
+        return;
+    }
+    page.raw("<h2>Families that are not shown</h2>\n<table>");
+    page.raw("<tr><th>Segment</th><th>Family</th><th>Why</th></tr>");
+    for conflict in &report.conflicts {
+        page.raw("<tr>");
+        for text in [&conflict.segment, &conflict.family, &conflict.reason] {
+            page.raw("<td>");
+            page.text(text);
+            page.raw("</td>");
+        }
+        page.raw("</tr>");
+    }
+    page.raw("</table>\n");
+}
+
+#[derive(Default)]
+struct Html(String);
+
+impl Html {
+    fn raw(&mut self, markup: &str) {
+        self.0.push_str(markup);
+    }
+
+    fn text(&mut self, text: &str) {
+        push_html(&mut self.0, text);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.raw("<td class=\"n\">");
+        self.raw(itoa::Buffer::new().format(number));
+        self.raw("</td>");
+    }
+
+    fn row(&mut self, what: &str, number: u64) {
+        self.raw("<tr><td>");
+        self.text(what);
+        self.raw("</td>");
+        self.number(number);
+        self.raw("</tr>");
+    }
+}

@@ -1,0 +1,37 @@
+//! Serves tachograph segments to Prometheus: snapshots become bytes, bytes become an HTTP page.
+//!
+//! It flows one way: [`source`] reads segments, [`text`] makes a page of the snapshots, [`server`] hands it
+//! out. Only `source` knows that segments are files; all that stands behind it takes snapshots.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+mod connection;
+mod deadline;
+mod error;
+pub mod escape;
+mod label;
+mod landing;
+mod limits;
+mod listen;
+pub mod number;
+mod own;
+mod page;
+mod plan;
+pub mod report;
+mod routes;
+pub mod server;
+mod share;
+mod sheet;
+pub mod source;
+pub mod text;
+
+pub use error::Error;
+pub use landing::landing_page;
+pub use limits::Limits;
+pub use own::push_own_metrics;
+pub use plan::Conflict;
+
+/// Tells the operator something, on a line of its own.
+pub(crate) fn log(message: &str) {
+    eprintln!("tachograph-exporter: {message}");
+}

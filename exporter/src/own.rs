@@ -1,0 +1,374 @@
+//! The exporter's metrics about itself and about the health of its segments.
+
+use tachograph::{LossClass, Number};
+
+use crate::number::push_number;
+use crate::plan::{push_family_header, push_label};
+use crate::report::{Digest, Report, State};
+
+/// Appends the exporter's own families, by name. A family whose name `is_taken` by the page is left out.
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, is_taken: &dyn Fn(&str) -> bool) {
+    let mut own = Own {
+        out,
+        report,
+        is_taken,
+    };
+    own.damage();
+    own.exporter();
+    own.overflows();
+    own.processes();
+    own.registrations();
+    own.segments();
+    own.tables();
+    own.updates();
+}
+
+struct Own<'a> {
+    out: &'a mut Vec<u8>,
+    report: &'a Report,
+    is_taken: &'a dyn Fn(&str) -> bool,
+}
+
+/// The lines of one family.
+struct Samples<'a> {
+    out: &'a mut Vec<u8>,
+    name: &'a str,
+}
+
+impl Samples<'_> {
+    fn add(&mut self, labels: &[(&str, &str)], number: Number) {
+        self.out.extend_from_slice(self.name.as_bytes());
+        if !labels.is_empty() {
+            self.out.push(b'{');
+            for (name, value) in labels {
+                push_label(self.out, name, value);
+            }
+            self.out.push(b'}');
+        }
+        self.out.push(b' ');
+        push_number(self.out, number);
+        self.out.push(b'\n');
+    }
+
+    fn count(&mut self, labels: &[(&str, &str)], count: usize) {
+        self.add(labels, Number::Unsigned(count as u64));
+    }
+}
+
+impl<'a> Own<'a> {
+    fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        write: impl FnOnce(&mut Samples<'_>, &'a Report),
+    ) {
+        if (self.is_taken)(name) {
+            return;
+        }
+        let start = self.out.len();
+        push_family_header(self.out, name, kind, help);
+        let header_end = self.out.len();
+        let mut samples = Samples {
+            out: self.out,
+            name,
+        };
+        write(&mut samples, self.report);
+        if self.out.len() == header_end {
+            self.out.truncate(start);
+        }
+    }
+
+    /// A family with samples for each segment that was read.
+    fn digests(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        write: impl Fn(&mut Samples<'_>, &'a str, &'a Digest),
+    ) {
+        self.family(name, kind, help, |samples, report| {
+            for segment in &report.segments {
+                if let Some(digest) = &segment.digest {
+                    write(samples, &segment.label, digest);
+                }
+            }
+        });
+    }
+
+    fn damage(&mut self) {
+        self.digests(
+            "tachograph_damaged_records",
+            "gauge",
+            "Records of the segment that were skipped because they made no sense.",
+            |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged),
+        );
+    }
+
+    fn exporter(&mut self) {
+        self.family(
+            "tachograph_exporter_build_info",
+            "gauge",
+            "Version of the exporter; always 1.",
+            |samples, _| {
+                let version = env!("CARGO_PKG_VERSION");
+                let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+                samples.count(&[("version", version), ("os", os), ("arch", arch)], 1);
+            },
+        );
+        self.family(
+            "tachograph_exporter_conflicts",
+            "gauge",
+            "Families that are not shown because their name is taken by another type, unit or family.",
+            |samples, report| {
+                for segment in &report.segments {
+                    let conflicts = &report.conflicts;
+                    let here = conflicts.iter().filter(|it| it.segment == segment.label);
+                    samples.count(&[("segment", &segment.label)], here.count());
+                }
+            },
+        );
+        self.family(
+            "tachograph_exporter_scrape_duration_seconds",
+            "gauge",
+            "Time it took to read the segments and to render their families for this page.",
+            |samples, report| samples.add(&[], Number::Float(report.duration.as_secs_f64())),
+        );
+        self.family(
+            "tachograph_exporter_scrapes_total",
+            "counter",
+            "Pages rendered; scrapes that overlap share one.",
+            |samples, report| samples.add(&[], Number::Unsigned(report.scrapes)),
+        );
+    }
+
+    fn overflows(&mut self) {
+        self.digests(
+            "tachograph_family_overflowed_total",
+            "counter",
+            "Registrations that were folded into the overflow series of a family.",
+            |samples, segment, digest| {
+                for (family, count) in &digest.overflowed {
+                    let labels = [("segment", segment), ("family", family)];
+                    samples.add(&labels, Number::Unsigned(*count));
+                }
+            },
+        );
+    }
+
+    fn processes(&mut self) {
+        self.digests(
+            "tachograph_process_recording",
+            "gauge",
+            "Living processes by how they record, and why.",
+            |samples, segment, digest| {
+                for (&(mode, reason), &count) in &digest.recordings {
+                    let labels = [("segment", segment), ("mode", mode), ("reason", reason)];
+                    samples.count(&labels, count);
+                }
+            },
+        );
+        self.digests(
+            "tachograph_processes",
+            "gauge",
+            "Processes that hold a slot of the segment.",
+            |samples, segment, digest| {
+                for (state, count) in [("alive", digest.alive), ("dead", digest.dead)] {
+                    samples.count(&[("segment", segment), ("state", state)], count);
+                }
+            },
+        );
+    }
+
+    fn registrations(&mut self) {
+        self.losses(
+            "tachograph_registrations_lost_total",
+            "Registrations that went to an overflow series or nowhere.",
+            ("reason", LossClass::Registration),
+        );
+    }
+
+    fn segments(&mut self) {
+        self.family(
+            "tachograph_segment_up",
+            "gauge",
+            "Whether the segment is attached and was read for this page.",
+            |samples, report| {
+                for segment in &report.segments {
+                    let up = segment.state == State::Attached;
+                    samples.count(&[("segment", &segment.label)], usize::from(up));
+                }
+            },
+        );
+        self.family(
+            "tachograph_segments",
+            "gauge",
+            "Segments that are served or waited for.",
+            |samples, report| samples.count(&[], report.segments.len()),
+        );
+        self.digests(
+            "tachograph_series",
+            "gauge",
+            "Series registered in the segment.",
+            |samples, segment, digest| samples.count(&[("segment", segment)], digest.series),
+        );
+    }
+
+    fn tables(&mut self) {
+        self.digests(
+            "tachograph_table_capacity_bytes",
+            "gauge",
+            "Memory that a table of the segment takes when it is full.",
+            |samples, segment, digest| {
+                for fill in &digest.tables {
+                    let labels = [("segment", segment), ("table", fill.table)];
+                    samples.add(&labels, Number::Unsigned(fill.capacity_bytes));
+                }
+            },
+        );
+        self.digests(
+            "tachograph_table_committed_bytes",
+            "gauge",
+            "Memory that a table of the segment has taken so far.",
+            |samples, segment, digest| {
+                for fill in &digest.tables {
+                    let labels = [("segment", segment), ("table", fill.table)];
+                    samples.add(&labels, Number::Unsigned(fill.committed_bytes));
+                }
+            },
+        );
+        self.digests(
+            "tachograph_table_used_ratio",
+            "gauge",
+            "How full a table of the segment is; registrations are lost at 1.",
+            |samples, segment, digest| {
+                for fill in digest.tables.iter().filter(|fill| fill.capacity > 0) {
+                    #[expect(clippy::cast_precision_loss, reason = "a ratio is a float")]
+                    let ratio = fill.used as f64 / fill.capacity as f64;
+                    let labels = [("segment", segment), ("table", fill.table)];
+                    samples.add(&labels, Number::Float(ratio));
+                }
+            },
+        );
+    }
+
+    fn updates(&mut self) {
+        self.losses(
+            "tachograph_updates_lost_total",
+            "Amounts added to counters, and values recorded in histograms, that could not be registered.",
+            ("type", LossClass::Lost),
+        );
+        self.losses(
+            "tachograph_updates_rejected_total",
+            "Updates that were refused for their value.",
+            ("reason", LossClass::Rejected),
+        );
+    }
+
+    fn losses(&mut self, name: &str, help: &str, (label, class): (&str, LossClass)) {
+        self.digests(name, "counter", help, |samples, segment, digest| {
+            for (loss, count) in digest.losses.iter() {
+                if loss.class() == class {
+                    let labels = [("segment", segment), (label, loss.name())];
+                    samples.add(&labels, Number::Unsigned(count));
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tachograph::{Losses, TableFill};
+
+    use super::*;
+    use crate::report::{ConflictReport, SegmentReport};
+
+    fn report() -> Report {
+        let digest = Digest {
+            this_boot: true,
+            alive: 2,
+            dead: 1,
+            recordings: [(("rseq", "restartable sequences are registered"), 2)].into(),
+            series: 7,
+            families: 3,
+            tables: vec![TableFill {
+                table: "series",
+                used: 7,
+                capacity: 28,
+                committed_bytes: 4096,
+                capacity_bytes: 8192,
+            }],
+            losses: Losses::default(),
+            overflowed: vec![("requests_total".into(), 3)],
+            damaged: 0,
+        };
+        let segment = |label: &str, state, digest| SegmentReport {
+            path: label.into(),
+            label: label.into(),
+            state,
+            digest,
+        };
+        Report {
+            segments: vec![
+                segment("a", State::Attached, Some(digest)),
+                segment("b\"", State::Absent, None),
+            ],
+            conflicts: vec![ConflictReport {
+                segment: "a".into(),
+                family: "x".into(),
+                reason: "taken".into(),
+            }],
+            scrapes: 4,
+            duration: Duration::from_micros(1500),
+        }
+    }
+
+    fn page(is_taken: &dyn Fn(&str) -> bool) -> String {
+        let mut out = Vec::new();
+        push_own_metrics(&mut out, &report(), is_taken);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_family_is_there_in_order() {
+        let page = page(&|_| false);
+        for line in [
+            "tachograph_damaged_records{segment=\"a\"} 0",
+            "tachograph_exporter_conflicts{segment=\"a\"} 1",
+            "tachograph_exporter_conflicts{segment=\"b\\\"\"} 0",
+            "tachograph_exporter_scrape_duration_seconds 0.0015",
+            "tachograph_exporter_scrapes_total 4",
+            "tachograph_family_overflowed_total{segment=\"a\",family=\"requests_total\"} 3",
+            "tachograph_process_recording{segment=\"a\",mode=\"rseq\",reason=\"restartable sequences are registered\"} 2",
+            "tachograph_processes{segment=\"a\",state=\"alive\"} 2",
+            "tachograph_processes{segment=\"a\",state=\"dead\"} 1",
+            "tachograph_registrations_lost_total{segment=\"a\",reason=\"strings_full\"} 0",
+            "tachograph_segment_up{segment=\"a\"} 1",
+            "tachograph_segment_up{segment=\"b\\\"\"} 0",
+            "tachograph_segments 2",
+            "tachograph_series{segment=\"a\"} 7",
+            "tachograph_table_used_ratio{segment=\"a\",table=\"series\"} 0.25",
+            "tachograph_table_committed_bytes{segment=\"a\",table=\"series\"} 4096",
+            "tachograph_table_capacity_bytes{segment=\"a\",table=\"series\"} 8192",
+            "tachograph_updates_rejected_total{segment=\"a\",reason=\"nan\"} 0",
+            "tachograph_updates_lost_total{segment=\"a\",type=\"histogram\"} 0",
+        ] {
+            assert!(page.lines().any(|it| it == line), "no {line} in\n{page}");
+        }
+        let names: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .collect();
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn names_of_users_are_left_to_them() {
+        let page = page(&|name| name == "tachograph_series");
+        assert!(!page.contains("tachograph_series"));
+        assert!(page.contains("tachograph_segments 2"));
+    }
+}

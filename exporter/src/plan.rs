@@ -1,0 +1,419 @@
+//! What a page always says: HELP, TYPE, names and labels, rendered and escaped once.
+//!
+//! A [`Plan`] belongs to the directories of the segments that it was made from. It lays the beginnings of
+//! all lines, in the order of the page, into one arena; a scrape walks it and adds the numbers.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use tachograph::{Directory, Family, GaugeMode, Kind, Snapshot};
+
+use crate::escape;
+use crate::label::LabelNames;
+use crate::number;
+
+/// The unchanging parts of a page.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    made_from: Vec<(Option<String>, Arc<Directory>)>,
+    /// Headers and beginnings of lines, one after another.
+    pub(crate) arena: Vec<u8>,
+    /// Where the arena is cut: a header for each group, then the lines of its parts.
+    pub(crate) lengths: Vec<u32>,
+    /// The groups, by name.
+    pub(crate) groups: Vec<Group>,
+    /// The families that are not shown.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// Every sample name that a group may use.
+    names: HashSet<String>,
+}
+
+/// All lines of one name: one HELP, one TYPE, and the families of that name, one a segment.
+#[derive(Debug)]
+pub(crate) struct Group {
+    name: String,
+    first: Source,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One family of one segment.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) source: Source,
+    pub(crate) shape: Shape,
+}
+
+/// Where a family is: the index of its segment, and its own index there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) segment: usize,
+    pub(crate) family: usize,
+}
+
+/// The lines that each series of a part has.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Shape {
+    /// One line.
+    Single,
+    /// A line a process; its beginning ends where the labels of the process belong.
+    Each,
+    /// A line for each of the buckets with these indexes, then `+Inf`, `_sum` and `_count`.
+    Histogram(Vec<usize>),
+    /// A line a state.
+    States(usize),
+    /// A line a state and process; the beginning ends where the labels of the process belong.
+    EachState(usize),
+}
+
+/// A family that is not shown because its name is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its segment, as an index into what was rendered.
+    pub segment: usize,
+    /// The family, as it is registered.
+    pub family: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Plan {
+    /// Whether the plan fits `segments`.
+    pub(crate) fn fits(&self, segments: &[(Option<&str>, &Snapshot)]) -> bool {
+        self.made_from.len() == segments.len()
+            && self.made_from.iter().zip(segments).all(
+                |((label, directory), (wanted, snapshot))| {
+                    label.as_deref() == *wanted && Arc::ptr_eq(directory, &snapshot.directory)
+                },
+            )
+    }
+
+    /// Whether a group of the page uses this sample name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    pub(crate) fn new(segments: &[(Option<&str>, &Snapshot)]) -> Plan {
+        let mut plan = Plan {
+            made_from: segments
+                .iter()
+                .map(|(label, snapshot)| {
+                    (label.map(str::to_owned), Arc::clone(&snapshot.directory))
+                })
+                .collect(),
+            ..Plan::default()
+        };
+        plan.groups = plan.group();
+        for at in 0..plan.groups.len() {
+            plan.lay_out(at);
+        }
+        plan
+    }
+
+    /// Sorts all families into groups; what does not fit an earlier one is a conflict.
+    fn group(&mut self) -> Vec<Group> {
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        for segment in 0..self.made_from.len() {
+            let directory = Arc::clone(&self.made_from[segment].1);
+            for (at, family) in directory.families.iter().enumerate() {
+                let source = Source {
+                    segment,
+                    family: at,
+                };
+                let part = Part {
+                    source,
+                    shape: Shape::of(family),
+                };
+                let name = exposed_name(family);
+                match groups.get_mut(&name) {
+                    Some(group) => match self.mismatch(group, source) {
+                        None => group.parts.push(part),
+                        Some(reason) => self.refuse(source, reason),
+                    },
+                    None => match self.claim(&name, family.kind) {
+                        Ok(()) => {
+                            let group = Group {
+                                name: name.clone(),
+                                first: source,
+                                parts: vec![part],
+                            };
+                            groups.insert(name, group);
+                        }
+                        Err(taken) => {
+                            self.refuse(source, format!("{taken} is a sample of another family"));
+                        }
+                    },
+                }
+            }
+        }
+        groups.into_values().collect()
+    }
+
+    fn family(&self, source: Source) -> &Family {
+        &self.made_from[source.segment].1.families[source.family]
+    }
+
+    /// Why the family at `source` cannot join `group`.
+    fn mismatch(&self, group: &Group, source: Source) -> Option<String> {
+        let (first, other) = (self.family(group.first), self.family(source));
+        if group
+            .parts
+            .iter()
+            .any(|part| part.source.segment == source.segment)
+        {
+            return Some(format!("{} of the same segment has this name", first.name));
+        }
+        let differs = |property, here: &str, there: &str| {
+            Some(format!(
+                "{property} is {here} here and {there} in an earlier segment"
+            ))
+        };
+        if first.kind.name() != other.kind.name() {
+            return differs("type", other.kind.name(), first.kind.name());
+        }
+        if first.unit.base() != other.unit.base() {
+            let shown = |base: &str| if base.is_empty() { "none" } else { base }.to_owned();
+            return differs("unit", &shown(other.unit.base()), &shown(first.unit.base()));
+        }
+        None
+    }
+
+    /// Takes the sample names of a new group, or none of them when one is taken.
+    fn claim(&mut self, name: &str, kind: Kind) -> Result<(), String> {
+        let suffixes: &[&str] = match kind {
+            Kind::Histogram => &["", "_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        let names: Vec<String> = suffixes.iter().map(|end| format!("{name}{end}")).collect();
+        if let Some(taken) = names.iter().find(|name| self.names.contains(*name)) {
+            return Err(taken.clone());
+        }
+        self.names.extend(names);
+        Ok(())
+    }
+
+    fn refuse(&mut self, source: Source, reason: String) {
+        self.conflicts.push(Conflict {
+            segment: source.segment,
+            family: self.family(source).name.clone(),
+            reason,
+        });
+    }
+
+    /// Renders the header and the beginnings of all lines of a group.
+    fn lay_out(&mut self, group: usize) {
+        let Plan {
+            made_from,
+            arena,
+            lengths,
+            groups,
+            ..
+        } = self;
+        let group = &groups[group];
+        let mut lines = Lines { arena, lengths };
+        let first = &made_from[group.first.segment].1.families[group.first.family];
+        lines.add(|line| push_header(line, &group.name, first));
+        for part in &group.parts {
+            let (label, directory) = &made_from[part.source.segment];
+            let family = &directory.families[part.source.family];
+            lines.add_part(&group.name, family, &part.shape, label.as_deref());
+        }
+    }
+}
+
+impl Shape {
+    fn of(family: &Family) -> Shape {
+        let each = family.kind.mode() == Some(GaugeMode::Each);
+        match (family.kind, &family.buckets) {
+            (Kind::Histogram, Some(buckets)) => Shape::Histogram(
+                buckets
+                    .exposed()
+                    .into_iter()
+                    .map(|(index, _)| index)
+                    .collect(),
+            ),
+            (Kind::StateSet(_), _) if each => Shape::EachState(family.states.len()),
+            (Kind::StateSet(_), _) => Shape::States(family.states.len()),
+            _ if each => Shape::Each,
+            _ => Shape::Single,
+        }
+    }
+
+    /// How many beginnings each series has.
+    pub(crate) fn lines(&self) -> usize {
+        match self {
+            Shape::Single | Shape::Each => 1,
+            Shape::Histogram(bounds) => bounds.len() + 3,
+            Shape::States(states) | Shape::EachState(states) => *states,
+        }
+    }
+}
+
+/// Where a plan is written.
+struct Lines<'a> {
+    arena: &'a mut Vec<u8>,
+    lengths: &'a mut Vec<u32>,
+}
+
+impl Lines<'_> {
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.arena.len();
+        write(self.arena);
+        let length = self.arena.len() - start;
+        // Strings in a segment are far shorter than 4 GiB, so the beginning of a line is.
+        self.lengths
+            .push(u32::try_from(length).expect("a line is shorter than 4 GiB"));
+    }
+
+    fn add_part(&mut self, name: &str, family: &Family, shape: &Shape, segment: Option<&str>) {
+        let mut reserved: Vec<&str> = segment.map(|_| "segment").into_iter().collect();
+        match shape {
+            Shape::Single => {}
+            Shape::Each => reserved.extend(["pid", "slot"]),
+            Shape::Histogram(_) => reserved.push("le"),
+            Shape::States(_) => reserved.push(name),
+            Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
+        }
+        let bounds = rendered_bounds(family);
+        let mut names = LabelNames::new(reserved);
+        let mut labels = Vec::new();
+        for series in &family.series {
+            labels.clear();
+            if let Some(segment) = segment {
+                push_label(&mut labels, "segment", segment);
+            }
+            for (name, label) in names.of(&series.labels).iter().zip(&series.labels) {
+                push_label(&mut labels, name, &label.value);
+            }
+            self.add_series(name, family, shape, &labels, &bounds);
+        }
+    }
+
+    fn add_series(
+        &mut self,
+        name: &str,
+        family: &Family,
+        shape: &Shape,
+        labels: &[u8],
+        bounds: &[String],
+    ) {
+        match shape {
+            Shape::Single => self.add(|line| push_line(line, name, "", labels, None)),
+            Shape::Each => self.add(|line| push_open_line(line, name, labels, None)),
+            Shape::Histogram(_) => {
+                for bound in bounds {
+                    let le = Some(("le", bound.as_str()));
+                    self.add(|line| push_line(line, name, "_bucket", labels, le));
+                }
+                self.add(|line| push_line(line, name, "_sum", labels, None));
+                self.add(|line| push_line(line, name, "_count", labels, None));
+            }
+            Shape::States(_) => {
+                for state in &family.states {
+                    let state = Some((name, state.as_str()));
+                    self.add(|line| push_line(line, name, "", labels, state));
+                }
+            }
+            Shape::EachState(_) => {
+                for state in &family.states {
+                    let state = Some((name, state.as_str()));
+                    self.add(|line| push_open_line(line, name, labels, state));
+                }
+            }
+        }
+    }
+}
+
+/// The exposed bounds of a histogram's buckets in base units, `+Inf` the last.
+fn rendered_bounds(family: &Family) -> Vec<String> {
+    let Some(buckets) = &family.buckets else {
+        return Vec::new();
+    };
+    let scale = family.unit.scale();
+    let finite = buckets.exposed().into_iter().map(|(_, bound)| {
+        #[expect(clippy::cast_precision_loss, reason = "a bound is exposed as a float")]
+        let bound = scale.apply(bound as f64);
+        bound
+    });
+    finite
+        .chain([f64::INFINITY])
+        .map(|bound| {
+            let mut text = Vec::new();
+            number::push_canonical(&mut text, bound);
+            String::from_utf8_lossy(&text).into_owned()
+        })
+        .collect()
+}
+
+/// The name that a family has in the text format.
+fn exposed_name(family: &Family) -> String {
+    let name = crate::label::legacy_name(&family.name);
+    match family.kind {
+        Kind::Info if !name.ends_with("_info") => format!("{name}_info"),
+        _ => name.into_owned(),
+    }
+}
+
+fn push_header(out: &mut Vec<u8>, name: &str, family: &Family) {
+    let kind = match family.kind.name() {
+        "info" | "stateset" => "gauge",
+        other => other,
+    };
+    push_family_header(out, name, kind, &family.help);
+}
+
+/// Appends the HELP and TYPE lines of a family.
+pub(crate) fn push_family_header(out: &mut Vec<u8>, name: &str, kind: &str, help: &str) {
+    for text in ["# HELP ", name, " "] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    escape::push_help(out, help);
+    for text in ["\n# TYPE ", name, " ", kind, "\n"] {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends `name="value"`, behind a comma when it is not the first label.
+pub(crate) fn push_label(out: &mut Vec<u8>, name: &str, value: &str) {
+    if !out.is_empty() && !out.ends_with(b"{") {
+        out.push(b',');
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    escape::push_label_value(out, value);
+    out.push(b'"');
+}
+
+/// Appends a line up to the blank before its value.
+fn push_line(
+    out: &mut Vec<u8>,
+    name: &str,
+    suffix: &str,
+    labels: &[u8],
+    more: Option<(&str, &str)>,
+) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(suffix.as_bytes());
+    if !labels.is_empty() || more.is_some() {
+        out.push(b'{');
+        push_labels(out, labels, more);
+        out.push(b'}');
+    }
+    out.push(b' ');
+}
+
+/// Appends a line up to where the labels of a process belong.
+fn push_open_line(out: &mut Vec<u8>, name: &str, labels: &[u8], more: Option<(&str, &str)>) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'{');
+    push_labels(out, labels, more);
+    if !out.ends_with(b"{") {
+        out.push(b',');
+    }
+}
+
+fn push_labels(out: &mut Vec<u8>, labels: &[u8], more: Option<(&str, &str)>) {
+    out.extend_from_slice(labels);
+    if let Some((name, value)) = more {
+        push_label(out, name, value);
+    }
+}

@@ -1,0 +1,122 @@
+//! What the exporter knows about its segments after a scrape, for its own metrics and the landing page.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tachograph::{Losses, Snapshot, TableFill};
+
+/// One scrape, without the values.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The segments, in the order in which they are served.
+    pub segments: Vec<SegmentReport>,
+    /// The families that are not shown.
+    pub conflicts: Vec<ConflictReport>,
+    /// How many pages were rendered, this one included.
+    pub scrapes: u64,
+    /// How long it took to read the segments and to render their families.
+    pub duration: Duration,
+}
+
+/// One segment of a scrape.
+#[derive(Debug, Clone)]
+pub struct SegmentReport {
+    /// Where it is, or is waited for.
+    pub path: PathBuf,
+    /// The value of its `segment` label.
+    pub label: String,
+    /// Whether it can be read.
+    pub state: State,
+    /// What was read, if it was.
+    pub digest: Option<Digest>,
+}
+
+/// Whether a segment can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// There is none yet, or no more.
+    Absent,
+    /// It is attached.
+    Attached,
+    /// It is there and cannot be read; the message says why.
+    Unusable(String),
+}
+
+/// A family that is not shown.
+#[derive(Debug, Clone)]
+pub struct ConflictReport {
+    /// The `segment` label of its segment.
+    pub segment: String,
+    /// Its name.
+    pub family: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The health of a segment.
+#[derive(Debug, Clone)]
+pub struct Digest {
+    /// Whether it was created since the last boot.
+    pub this_boot: bool,
+    /// Processes that live.
+    pub alive: usize,
+    /// Processes that hold a slot and are dead.
+    pub dead: usize,
+    /// Living processes by how they record.
+    pub recordings: BTreeMap<(&'static str, &'static str), usize>,
+    /// Series, in all families.
+    pub series: usize,
+    /// Families.
+    pub families: usize,
+    /// How full each table is.
+    pub tables: Vec<TableFill>,
+    /// What could not be recorded as asked.
+    pub losses: Losses,
+    /// Families at their limit, with the registrations that were folded.
+    pub overflowed: Vec<(String, u64)>,
+    /// Records that were skipped.
+    pub damaged: usize,
+}
+
+impl Digest {
+    /// The health of what `snapshot` shows.
+    pub fn of(snapshot: &Snapshot) -> Digest {
+        let mut recordings = BTreeMap::new();
+        for process in snapshot.processes.iter().filter(|process| process.alive) {
+            *recordings
+                .entry((process.recording.mode(), process.recording.reason()))
+                .or_insert(0) += 1;
+        }
+        let alive = recordings.values().sum();
+        Digest {
+            this_boot: snapshot.segment.this_boot,
+            alive,
+            dead: snapshot.processes.len() - alive,
+            recordings,
+            series: snapshot.series_count(),
+            families: snapshot.directory.families.len(),
+            tables: snapshot.segment.tables.clone(),
+            losses: snapshot.losses.clone(),
+            overflowed: snapshot
+                .directory
+                .families
+                .iter()
+                .filter(|family| family.overflowed > 0)
+                .map(|family| (family.name.clone(), family.overflowed))
+                .collect(),
+            damaged: snapshot.damage.len(),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Absent => f.write_str("waiting for it to appear"),
+            State::Attached => f.write_str("attached"),
+            State::Unusable(reason) => f.write_str(reason),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The text format 0.0.4.
+//!
+//! All that never changes is in the [`Plan`]; a scrape copies it and adds the numbers.
+
+use tachograph::{FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView};
+
+use crate::number::push_integer;
+use crate::plan::{Conflict, Group, Part, Plan, Shape};
+use crate::sheet::Sheet;
+
+/// What the page is, for an HTTP header.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Renders snapshots; keeps what is the same on the next page.
+#[derive(Debug, Default)]
+pub struct TextRenderer {
+    plan: Plan,
+    page: Vec<u8>,
+}
+
+impl TextRenderer {
+    /// A renderer that has rendered nothing yet.
+    pub fn new() -> TextRenderer {
+        TextRenderer::default()
+    }
+
+    /// Renders the page of `segments`: for each the value of its `segment` label, if it has one, and its
+    /// snapshot. The bytes are overwritten by the next call.
+    pub fn render(&mut self, segments: &[(Option<&str>, &Snapshot)]) -> &[u8] {
+        let mut page = std::mem::take(&mut self.page);
+        self.render_over(segments, &mut page);
+        self.page = page;
+        &self.page
+    }
+
+    /// Renders the page of `segments` in place of what `page` holds, which costs least when that is an
+    /// earlier page.
+    pub fn render_over(&mut self, segments: &[(Option<&str>, &Snapshot)], page: &mut Vec<u8>) {
+        if !self.plan.fits(segments) {
+            self.plan = Plan::new(segments);
+        }
+        let views: Vec<Vec<FamilyView<'_>>> = segments
+            .iter()
+            .map(|(_, snapshot)| snapshot.families().collect())
+            .collect();
+        let mut writer = Writer {
+            arena: &self.plan.arena,
+            lengths: self.plan.lengths.iter(),
+            sheet: Sheet::over(std::mem::take(page)),
+            labels: Vec::new(),
+        };
+        for group in &self.plan.groups {
+            writer.write_group(group, &views);
+        }
+        *page = writer.sheet.into_bytes();
+    }
+
+    /// The families that the last page does not show because their names were taken.
+    pub fn conflicts(&self) -> &[Conflict] {
+        &self.plan.conflicts
+    }
+
+    /// Whether the last page may hold samples of this name.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.plan.has_name(name)
+    }
+}
+
+/// Walks a plan and adds the numbers.
+struct Writer<'a> {
+    arena: &'a [u8],
+    lengths: std::slice::Iter<'a, u32>,
+    sheet: Sheet,
+    /// The beginning of a line with the labels of a process.
+    labels: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    /// The next header or beginning of a line.
+    #[inline]
+    fn next(&mut self) -> &'a [u8] {
+        let length = self.lengths.next().map_or(0, |&length| length as usize);
+        let (next, rest) = self.arena.split_at(length);
+        self.arena = rest;
+        next
+    }
+
+    fn skip(&mut self, lines: usize) {
+        for _ in 0..lines {
+            self.next();
+        }
+    }
+
+    fn write_group(&mut self, group: &Group, views: &[Vec<FamilyView<'_>>]) {
+        let start = self.sheet.len();
+        let header = self.next();
+        self.sheet.push(header);
+        for part in &group.parts {
+            self.write_part(part, &views[part.source.segment][part.source.family]);
+        }
+        if self.sheet.len() == start + header.len() {
+            // A name without a sample says nothing.
+            self.sheet.truncate(start);
+        }
+    }
+
+    fn write_part(&mut self, part: &Part, view: &FamilyView<'_>) {
+        let scale = view.family.unit.scale();
+        for series in view.series() {
+            match (&part.shape, series.value) {
+                (Shape::Single, ValueView::Number(number)) => self.write_next(number, scale),
+                (Shape::Single, ValueView::Info) => self.write_count(1),
+                (Shape::Histogram(bounds), ValueView::Histogram(histogram)) => {
+                    self.write_histogram(bounds, histogram, scale);
+                }
+                (Shape::States(count), ValueView::States(states)) => {
+                    self.write_states(*count, states);
+                }
+                (Shape::Each, ValueView::Each(values)) => self.write_each(values, scale),
+                (Shape::EachState(states), ValueView::Each(values)) => {
+                    self.write_each_state(*states, values);
+                }
+                (shape, _) => self.skip(shape.lines()),
+            }
+        }
+    }
+
+    #[inline]
+    fn write_next(&mut self, number: Number, scale: Scale) {
+        let line = self.next();
+        write_line(&mut self.sheet, line, number.scaled(scale));
+    }
+
+    #[inline]
+    fn write_count(&mut self, count: u64) {
+        let line = self.next();
+        self.sheet.push_unsigned(line, count);
+    }
+
+    /// Buckets of a segment are disjoint; those of the format hold what the ones below hold, too.
+    fn write_histogram(&mut self, bounds: &[usize], histogram: HistogramView<'_>, scale: Scale) {
+        let (mut below, mut cumulative) = (0, 0u64);
+        for &index in bounds {
+            cumulative = cumulative.wrapping_add(total(&histogram.counts[below..=index]));
+            below = index + 1;
+            self.write_count(cumulative);
+        }
+        let count = cumulative.wrapping_add(total(&histogram.counts[below..]));
+        self.write_count(count);
+        let sum = self.next();
+        if scale.is_one() {
+            self.sheet.push_integer(sum, histogram.sum);
+        } else {
+            #[expect(clippy::cast_precision_loss, reason = "a scaled sum is a float")]
+            let scaled = scale.apply(histogram.sum as f64);
+            self.sheet.push_float(sum, scaled);
+        }
+        self.write_count(count);
+    }
+
+    fn write_states(&mut self, count: usize, states: &[bool]) {
+        for state in 0..count {
+            let holds = states.get(state).copied().unwrap_or(false);
+            self.write_count(u64::from(holds));
+        }
+    }
+
+    fn write_each(&mut self, values: &[ProcessValue], scale: Scale) {
+        let line = self.next();
+        for value in values {
+            self.label_process(line, value);
+            write_line(&mut self.sheet, &self.labels, value.value.scaled(scale));
+        }
+    }
+
+    /// The value of a process is the index of the state it is in.
+    fn write_each_state(&mut self, states: usize, values: &[ProcessValue]) {
+        for state in 0..states {
+            let line = self.next();
+            for value in values {
+                #[expect(clippy::cast_precision_loss, reason = "there are few states")]
+                let holds = value.value.as_f64() == state as f64;
+                self.label_process(line, value);
+                self.sheet.push_unsigned(&self.labels, u64::from(holds));
+            }
+        }
+    }
+
+    /// Completes the beginning of a line with the labels of a process.
+    fn label_process(&mut self, line: &[u8], value: &ProcessValue) {
+        self.labels.clear();
+        self.labels.extend_from_slice(line);
+        self.labels.extend_from_slice(b"pid=\"");
+        push_integer(&mut self.labels, value.pid);
+        self.labels.extend_from_slice(b"\",slot=\"");
+        push_integer(&mut self.labels, value.slot);
+        self.labels.extend_from_slice(b"\"} ");
+    }
+}
+
+#[inline]
+fn write_line(sheet: &mut Sheet, line: &[u8], number: Number) {
+    match number {
+        Number::Unsigned(value) => sheet.push_unsigned(line, value),
+        Number::Signed(value) => sheet.push_integer(line, value),
+        Number::Float(value) => sheet.push_float(line, value),
+    }
+}
+
+fn total(counts: &[u64]) -> u64 {
+    counts
+        .iter()
+        .fold(0, |total, &count| total.wrapping_add(count))
+}
