@@ -4,16 +4,17 @@
 //! some while they attach, and started again. After each kill the series of each killed thread are
 //! compared with what that thread had acknowledged; at the end the survivors are compared too.
 
+use std::ffi::OsString;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tachograph::{Reader, SegmentOptions};
+use tachograph::Reader;
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::long;
 use tachograph_tests::scrape::Scraper;
 use tachograph_tests::scratch::Scratch;
-use tachograph_tests::verdict::{self, Instance, Shown, counter_value};
+use tachograph_tests::verdict::{self, Instance, Shown};
 use tachograph_tests::worker::{NO_RSEQ, PATIENCE, Worker};
 
 const WRITER: &str = env!("CARGO_BIN_EXE_writer");
@@ -77,13 +78,7 @@ impl Test {
         let scratch = Scratch::new();
         let threads = storm.processes * storm.threads;
         let acks = AckFile::create(&scratch.acks(), threads).unwrap();
-        // Only so that there is something to read from the start.
-        drop(
-            SegmentOptions::new()
-                .path(scratch.segment())
-                .attach()
-                .unwrap(),
-        );
+        create(&scratch);
         let reader = Reader::attach(scratch.segment()).unwrap();
         Test {
             storm,
@@ -119,13 +114,13 @@ impl Test {
             self.acks.acknowledge(thread, 0);
         }
         place.before = self.shown(place);
-        let mut arguments = vec![
-            "count".into(),
-            "--acks".into(),
-            self.scratch.acks().into_os_string(),
-            format!("--threads={}", self.storm.threads).into(),
-            format!("--first={}", place.first).into(),
-        ];
+        let mut arguments = count(
+            &self.scratch,
+            &[
+                &format!("--threads={}", self.storm.threads),
+                &format!("--first={}", place.first),
+            ],
+        );
         arguments.extend(
             self.storm
                 .fault
@@ -231,25 +226,55 @@ fn killed_processes_lose_nothing_they_acknowledged() {
     a_new_process_goes_on_at_once(&scratch);
 }
 
-/// Without any clean-up.
+/// Lets a process come and go, so that there is a segment to read.
+fn create(scratch: &Scratch) {
+    let worker = Worker::start(
+        WRITER,
+        &scratch.segment(),
+        &[],
+        count(scratch, &["--updates=0"]),
+    );
+    worker.finish(PATIENCE);
+}
+
+/// The arguments of a worker that makes updates.
+fn count(scratch: &Scratch, more: &[&str]) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["count".into(), "--acks".into()];
+    arguments.push(scratch.acks().into());
+    arguments.extend(more.iter().map(Into::into));
+    arguments
+}
+
+/// Without any clean-up: the series of a thread that was in the storm go on where they are.
 fn a_new_process_goes_on_at_once(scratch: &Scratch) {
+    let mut reader = Reader::attach(scratch.segment()).unwrap();
+    let before = Shown::own(&reader.snapshot().unwrap(), 0);
+    std::fs::remove_file(scratch.acks()).unwrap();
+    AckFile::create(&scratch.acks(), 1).unwrap();
     let began = Instant::now();
-    let writer = SegmentOptions::new()
-        .path(scratch.segment())
-        .attach()
-        .unwrap();
-    let counter = writer
-        .counter("after_total", "After the storm")
-        .register()
-        .unwrap();
-    counter.add(3);
+    let worker = Worker::start(
+        WRITER,
+        &scratch.segment(),
+        &[],
+        count(scratch, &["--updates=9"]),
+    );
+    worker.wait_ready();
+    // Milliseconds, but other tests run beside this one.
     let took = began.elapsed();
-    let snapshot = writer.snapshot().unwrap();
-    assert_eq!(counter_value(&snapshot, "after_total", &[]), 3);
+    assert!(
+        took < Duration::from_secs(1),
+        "start and attach took {took:?}"
+    );
+    let snapshot = reader.snapshot().unwrap();
     let living = snapshot.processes.iter().filter(|process| process.alive);
     assert_eq!(living.count(), 1, "{:?}", snapshot.processes);
-    // Milliseconds, but other tests run beside this one.
-    assert!(took < Duration::from_secs(1), "attaching took {took:?}");
+    worker.finish(PATIENCE);
+    let after = Shown::own(&reader.snapshot().unwrap(), 0);
+    let instance = Instance {
+        acked: 9,
+        killed: false,
+    };
+    assert_eq!(verdict::own(&before, &after, instance), Ok(()));
 }
 
 /// The same storm finds an engine that would lose the update in flight: the test can fail.

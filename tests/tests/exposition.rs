@@ -95,12 +95,12 @@ fn fill_gauges(writer: &Writer) -> Result<(), Error> {
     for mode in GaugeMode::ALL {
         let name = format!("shown_{}", mode.name().replace('-', "_"));
         writer
-            .gauge(format!("{name}_depth"), "An integer")
+            .gauge(&format!("{name}_depth"), "An integer")
             .mode(mode)
             .register()?
             .set(-3);
         writer
-            .gauge(format!("{name}_size_bytes"), "Recorded in KiB")
+            .gauge(&format!("{name}_size_bytes"), "Recorded in KiB")
             .unit(Unit::KIBIBYTES)
             .mode(mode)
             .register()?

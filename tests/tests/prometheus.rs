@@ -63,12 +63,10 @@ fn storm(scratch: &Scratch) {
 )]
 fn prometheus_shows_the_final_sums() {
     let scratch = Scratch::new();
-    drop(
-        SegmentOptions::new()
-            .path(scratch.segment())
-            .attach()
-            .unwrap(),
-    );
+    SegmentOptions::new()
+        .path(scratch.segment())
+        .attach()
+        .unwrap();
     let exporter = Server::exporter(&scratch.segment());
     let folder = scratch.path("prometheus");
     std::fs::create_dir(&folder).unwrap();

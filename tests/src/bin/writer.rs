@@ -106,12 +106,12 @@ fn gauge_name(prefix: &str, mode: GaugeMode) -> String {
 fn set_gauges(writer: &Writer, value: i32) -> Result<(), tachograph::Error> {
     for mode in GaugeMode::ALL {
         writer
-            .gauge(gauge_name("level", mode), "A level")
+            .gauge(&gauge_name("level", mode), "A level")
             .mode(mode)
             .register()?
             .set(value.into());
         writer
-            .gauge_f64(gauge_name("share", mode), "A share")
+            .gauge_f64(&gauge_name("share", mode), "A share")
             .mode(mode)
             .register()?
             .set(f64::from(value) / 4.0);
