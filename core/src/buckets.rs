@@ -9,6 +9,7 @@
 //! Both end in one overflow bucket for what lies above the highest bound.
 
 use crate::error::Error;
+use crate::layout::to_usize;
 
 /// Largest precision of a log-linear layout, in bits: HdrHistogram's five significant digits.
 const PRECISION_MAX: u8 = 17;
@@ -197,7 +198,7 @@ pub(crate) fn log_linear_index(value: u64, precision: u8) -> usize {
     let unit_bits = u32::from(precision) + 1;
     let floor = (1u64 << unit_bits) - 1;
     let octave = 64 - unit_bits - (value | floor).leading_zeros();
-    (octave as usize) * (1usize << precision) + (value >> octave) as usize
+    (octave as usize) * (1usize << precision) + to_usize(value >> octave)
 }
 
 /// The smallest value whose [`log_linear_index`] is `index`; 0 where that would be 2^64.
@@ -218,7 +219,7 @@ pub(crate) fn log_linear_lower_bound(index: usize, precision: u8) -> u64 {
 pub(crate) fn to_recorded(base: f64, scale: crate::Scale) -> Option<u64> {
     let recorded = scale.invert(base).round();
     // 2^64 is the first float beyond u64; NaN fails both comparisons.
-    if !(recorded >= 0.0 && recorded < 18_446_744_073_709_551_616.0) {
+    if !(0.0..18_446_744_073_709_551_616.0).contains(&recorded) {
         return None;
     }
     #[expect(

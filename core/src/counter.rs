@@ -43,7 +43,7 @@ impl CounterF64 {
     /// Adds `n` in recorded units. NaN, negative and infinite amounts are refused and counted.
     #[inline(always)]
     pub fn add(&self, n: f64) {
-        if n >= 0.0 && n < f64::INFINITY {
+        if (0.0..f64::INFINITY).contains(&n) {
             self.cells.add_f64(0, n);
         } else {
             reject(self.cells.geometry().attached, n);

@@ -100,7 +100,9 @@ pub(crate) fn watch(words: &[AtomicU64]) -> Option<Guard> {
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel hands a handler with SA_SIGINFO valid information.
-    let address = unsafe { (*info).si_addr() }.addr() as u64;
+    let info_ref = unsafe { &*info };
+    // SAFETY: SIGBUS comes with an address.
+    let address = unsafe { info_ref.si_addr() }.addr() as u64;
     let watched = WATCHED.iter().find(|watched| {
         // Pairs with the Release in `watch`.
         let start = watched.start.load(Ordering::Acquire);

@@ -350,7 +350,7 @@ impl Layout {
         if words[header::PAGE_BYTES] != PAGE_BYTES {
             return Err(not("the page size is unknown"));
         }
-        if words[header::BYTES] > file_bytes || words[header::BYTES] % 8 != 0 {
+        if words[header::BYTES] > file_bytes || !words[header::BYTES].is_multiple_of(8) {
             return Err(not("the file is shorter than the segment"));
         }
         let (cpu_shards, fallback_shards) = split(words[header::SHARDS]);
@@ -434,7 +434,8 @@ impl Layout {
                 || extent.capacity == 0
                 || extent.capacity > u64::from(u32::MAX)
                 || (is_index && !extent.capacity.is_power_of_two())
-                || (section == Section::Counters && extent.capacity % PAGE_WORDS as u64 != 0)
+                || (section == Section::Counters
+                    && !extent.capacity.is_multiple_of(PAGE_WORDS as u64))
             {
                 return Err(format!(
                     "section {} has an impossible capacity",

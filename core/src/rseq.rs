@@ -87,7 +87,8 @@ impl<G: Geometry> ShardedCells<G> {
             .checked_add(geometry.cells())?;
         let words = words.get(..needed)?;
         let is_whole = geometry.cells() > 0 && geometry.fallbacks() > 0 && stride > 0;
-        (is_whole && geometry.stride_bytes() % 8 == 0).then_some(ShardedCells { words, geometry })
+        (is_whole && geometry.stride_bytes().is_multiple_of(8))
+            .then_some(ShardedCells { words, geometry })
     }
 
     pub(crate) fn geometry(&self) -> &G {

@@ -41,7 +41,7 @@ impl SegmentOptions {
         let is_same = move |other: &Attached| other.segment.identity == identity;
         // Decides now, so that no later add has to.
         crate::rseq::recording(Some(segment.self_test()));
-        let attached = match crate::fork::find(&is_same) {
+        let attached = match crate::fork::find(is_same) {
             Some(attached) => attached,
             None => crate::fork::keep(Attached::new(segment, self.name()), is_same),
         };
@@ -218,8 +218,8 @@ impl<H: Handle> Registration<H> {
     /// # Errors
     /// As [`Registration::register`].
     pub fn register_with_outcome(self) -> Result<(H, Outcome), Error> {
-        let (labels, family) = self.into_family()?;
-        Ok(family.resolve(&LabelSet::new(&borrow(&labels))?))
+        let labels = LabelSet::new(&borrow(&self.labels))?;
+        Ok(self.family()?.resolve(&labels))
     }
 
     /// Registers the series, or says why it could not be had: a full table or file system and a reached
@@ -241,10 +241,6 @@ impl<H: Handle> Registration<H> {
     /// # Errors
     /// As [`Registration::register`].
     pub fn family(self) -> Result<FamilyHandle<H>, Error> {
-        self.into_family().map(|(_, family)| family)
-    }
-
-    fn into_family(self) -> Result<(Vec<(String, String)>, FamilyHandle<H>), Error> {
         check(&self.spec)?;
         let known = match register::family(&self.attached.segment, &self.spec) {
             Ok(known) => Some(known),
@@ -256,14 +252,11 @@ impl<H: Handle> Registration<H> {
             }
             Err(error) => return Err(error),
         };
-        Ok((
-            self.labels,
-            FamilyHandle {
-                attached: self.attached,
-                known,
-                handle: PhantomData,
-            },
-        ))
+        Ok(FamilyHandle {
+            attached: self.attached,
+            known,
+            handle: PhantomData,
+        })
     }
 }
 
