@@ -1,6 +1,7 @@
 //! Names of families and labels as the text format can say them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tachograph::Label;
 
@@ -39,7 +40,7 @@ fn replaced(name: &str, allowed: impl Fn(char, bool) -> bool) -> Cow<'_, str> {
 pub(crate) struct LabelNames<'a> {
     reserved: Vec<&'a str>,
     /// The names of the series before, which are most often those of the next.
-    last: Vec<String>,
+    last: Vec<Arc<str>>,
     exposed: Vec<String>,
 }
 
@@ -55,7 +56,7 @@ impl<'a> LabelNames<'a> {
     /// The exposed names of `labels`, in their order.
     pub(crate) fn of(&mut self, labels: &[Label]) -> &[String] {
         if !self.last.iter().eq(labels.iter().map(|label| &label.name)) {
-            self.last = labels.iter().map(|label| label.name.clone()).collect();
+            self.last = labels.iter().map(|label| Arc::clone(&label.name)).collect();
             self.exposed.clear();
             for label in labels {
                 let name = self.unused(label, labels);
@@ -70,7 +71,7 @@ impl<'a> LabelNames<'a> {
         let is_taken = |name: &str| {
             self.reserved.contains(&name)
                 || self.exposed.iter().any(|exposed| exposed == name)
-                || (name != label.name && labels.iter().any(|other| other.name == name))
+                || (name != &*label.name && labels.iter().any(|other| &*other.name == name))
         };
         while is_taken(&name) {
             name.insert_str(0, "exported_");
@@ -87,7 +88,7 @@ mod tests {
         let labels: Vec<Label> = names
             .iter()
             .map(|&name| Label {
-                name: name.to_owned(),
+                name: name.into(),
                 value: String::new(),
             })
             .collect();
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn names_are_found_anew_when_the_labels_change() {
         let label = |name: &str| Label {
-            name: name.to_owned(),
+            name: name.into(),
             value: String::new(),
         };
         let mut names = LabelNames::new(vec!["pid"]);

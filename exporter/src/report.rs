@@ -100,11 +100,9 @@ impl Digest {
             tables: snapshot.segment.tables.clone(),
             losses: snapshot.losses.clone(),
             overflowed: snapshot
-                .directory
-                .families
-                .iter()
-                .filter(|family| family.overflowed > 0)
-                .map(|family| (family.name.clone(), family.overflowed))
+                .families()
+                .filter(|view| view.overflowed() > 0)
+                .map(|view| (view.family.name.clone(), view.overflowed()))
                 .collect(),
             damaged: snapshot.damage.len(),
         }

@@ -202,7 +202,10 @@ impl<'a> Writer<'a> {
 fn write_line(sheet: &mut Sheet, line: &[u8], number: Number) {
     match number {
         Number::Unsigned(value) => sheet.push_unsigned(line, value),
-        Number::Signed(value) => sheet.push_integer(line, value),
+        Number::Signed(value) => match u64::try_from(value) {
+            Ok(value) => sheet.push_unsigned(line, value),
+            Err(_) => sheet.push_integer(line, value),
+        },
         Number::Float(value) => sheet.push_float(line, value),
     }
 }
