@@ -40,14 +40,14 @@ impl Server {
             .arg(segment)
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; ./check builds it", program.display()));
         let mut server = Server {
             child,
             address: (Ipv4Addr::UNSPECIFIED, 0).into(),
         };
-        let lines = lines_of(server.child.stdout.take().expect("a pipe"));
+        let lines = lines_of(server.child.stderr.take().expect("a pipe"));
         while server.address.port() == 0 {
             let line = lines.recv_timeout(LIMIT).expect("the exporter's address");
             server.address = address_in(&line).unwrap_or(server.address);

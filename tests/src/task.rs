@@ -25,6 +25,8 @@ pub enum Task {
     Count(Count),
     /// Sets a gauge of every mode, a state set and an info, and stays until its input ends.
     Gauges(Gauges),
+    /// Registers series in random order, all the time, and adds one to each.
+    Register(Register),
     /// Forks children while its threads make updates; the children make updates too.
     Fork(Fork),
 }
@@ -66,6 +68,29 @@ pub struct Gauges {
     /// What to set them to.
     #[arg(long, allow_negative_numbers = true)]
     pub value: i32,
+}
+
+/// Registrations by several threads.
+#[derive(Debug, Clone, Args)]
+pub struct Register {
+    /// The file of acknowledgements.
+    #[arg(long)]
+    pub acks: PathBuf,
+    /// How many threads.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Number of the first thread's word of acknowledgement.
+    #[arg(long, default_value_t = 0)]
+    pub first: usize,
+    /// How many families there are to choose from.
+    #[arg(long)]
+    pub families: usize,
+    /// How many label values there are to choose from.
+    #[arg(long)]
+    pub values: usize,
+    /// Forks a child now and then that registers and adds too, in the middle of the threads' registrations.
+    #[arg(long)]
+    pub forks: bool,
 }
 
 /// Children that record.

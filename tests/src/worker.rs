@@ -1,9 +1,9 @@
 //! Worker processes as the tests see them: started, told to go, stopped, killed; never left behind.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -138,7 +138,7 @@ impl Drop for Worker {
 }
 
 /// The lines of a pipe, read by a thread of their own so that waiting for one can have a limit.
-pub fn lines_of(output: ChildStdout) -> Receiver<String> {
+pub fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {

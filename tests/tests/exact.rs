@@ -1,8 +1,9 @@
 //! Exact sums: every update of every thread of every process counts once.
 
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
-use tachograph::{Reader, Recording, Snapshot};
+use tachograph::{Reader, Recording, SegmentOptions, Snapshot, ValueView};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::long;
 use tachograph_tests::scrape::Scraper;
@@ -112,6 +113,35 @@ fn restartable_and_atomic_additions_mix() {
         .filter(|&&mode| mode == Recording::FallbackUnregistered)
         .count();
     assert_eq!((restartable, turned_off), (2, 2), "{modes:?}");
+}
+
+/// A record adds to a bucket, then to the sum, so the sum may lag. A scrape that reads them in the wrong
+/// order shows values that no bucket holds.
+#[test]
+fn a_scrape_shows_no_sum_ahead_of_its_buckets() {
+    let scratch = Scratch::new();
+    let options = SegmentOptions::new().path(scratch.segment());
+    let writer = options.attach().unwrap();
+    let ones = writer.histogram("ones", "Always 1").register().unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let recording = std::thread::spawn(move || {
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            (0..1_000).for_each(|_| ones.record(1));
+        }
+    });
+    let mut reader = Reader::attach(scratch.segment()).unwrap();
+    let scrapes = 5_000;
+    let ahead = (0..scrapes).filter(|_| {
+        let snapshot = reader.snapshot().unwrap();
+        match snapshot.value("ones", &[]) {
+            Some(ValueView::Histogram(view)) => view.sum > view.count().into(),
+            other => panic!("{other:?}"),
+        }
+    });
+    let ahead = ahead.count();
+    drop(stop);
+    recording.join().unwrap();
+    assert_eq!(ahead, 0, "of {scrapes} scrapes");
 }
 
 /// The same judge finds an addition that is not atomic: the test can fail.

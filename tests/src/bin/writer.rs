@@ -13,7 +13,7 @@ use nix::sys::wait::{self, WaitStatus};
 use nix::unistd::{self, ForkResult};
 use tachograph::{GaugeMode, SegmentOptions, Writer};
 use tachograph_tests::ack::AckFile;
-use tachograph_tests::task::{Count, Fault, Fork, Gauges, Options, Task};
+use tachograph_tests::task::{Count, Fault, Fork, Gauges, Options, Register, Task};
 use tachograph_tests::update::Handles;
 
 /// How many updates lie between two that are made twice on purpose.
@@ -32,6 +32,7 @@ fn main() -> Outcome {
     match options.task {
         Task::Count(count) => run_count(&writer, &count),
         Task::Gauges(gauges) => run_gauges(&writer, &gauges),
+        Task::Register(register) => run_register(&writer, &register),
         Task::Fork(fork) => run_fork(&writer, &fork),
     }
 }
@@ -134,6 +135,60 @@ fn run_gauges(writer: &Writer, gauges: &Gauges) -> Outcome {
     Ok(())
 }
 
+/// The label values are long, so that texts are written slowly enough for kills to hit them.
+fn register_one(
+    writer: &Writer,
+    register: &Register,
+    random: &mut fastrand::Rng,
+) -> Result<(), tachograph::Error> {
+    let family = format!("registered_{}_total", random.usize(..register.families));
+    let value = format!("{:0>200}", random.usize(..register.values));
+    writer
+        .counter(&family, "Registered again and again")
+        .label("value", &value)
+        .label("other", "x")
+        .register()?
+        .inc();
+    Ok(())
+}
+
+fn run_register(writer: &Writer, register: &Register) -> Outcome {
+    let acks = AckFile::open(&register.acks)?;
+    wait_for_go()?;
+    thread::scope(|scope| {
+        for thread in register.first..register.first + register.threads {
+            let acks = &acks;
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::new();
+                let mut made = 0;
+                while !acks.stopped() {
+                    register_one(writer, register, &mut random).expect("registration works");
+                    made += 1;
+                    acks.acknowledge(thread, made);
+                }
+            });
+        }
+        let child = register.first + register.threads;
+        let mut made = 0;
+        while register.forks && !acks.stopped() {
+            fork_child(
+                false,
+                |acks| {
+                    let mut random = fastrand::Rng::with_seed(made);
+                    for one in 1..=10 {
+                        register_one(writer, register, &mut random).expect("registration works");
+                        acks.acknowledge(child, made + one);
+                    }
+                },
+                &acks,
+            )?;
+            wait_for_children(1)?;
+            made += 10;
+        }
+        Ok(())
+    })
+}
+
 /// The parent's threads use the first numbers, the children the next ones.
 fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
     let count = &fork.count;
@@ -171,8 +226,9 @@ fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
 /// Forks a child that does `work` and ends.
 #[expect(unsafe_code, reason = "fork is what is tested")]
 fn fork_child(linger: bool, work: impl Fn(&AckFile), acks: &AckFile) -> nix::Result<()> {
-    // SAFETY: other threads run, so the child may only do what needs no lock of theirs: it records,
-    // which takes no lock and no memory, and leaves by `_exit`.
+    // SAFETY: other threads run, so the child may only do what needs no lock of theirs. It records and
+    // registers, which take no lock of the process; memory comes from the C library, which makes its
+    // allocator ready for the child; and it leaves by `_exit`.
     match unsafe { unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
