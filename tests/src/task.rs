@@ -25,7 +25,7 @@ pub enum Task {
     Count(Count),
     /// Sets a gauge of every mode, a state set and an info, and stays until its input ends.
     Gauges(Gauges),
-    /// Registers series in random order, all the time, and adds one to each.
+    /// Registers series, all the time, and adds one to each.
     Register(Register),
     /// Forks children while its threads make updates; the children make updates too.
     Fork(Fork),

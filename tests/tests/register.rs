@@ -16,7 +16,7 @@ const WRITER: &str = env!("CARGO_BIN_EXE_writer");
 const PROCESSES: usize = 4;
 const THREADS: usize = 2;
 const FAMILIES: usize = 7;
-const VALUES: usize = 90;
+const VALUES: usize = 300;
 /// The word of a process's children follows those of its threads.
 const WORDS: usize = THREADS + 1;
 

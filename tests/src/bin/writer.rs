@@ -135,14 +135,11 @@ fn run_gauges(writer: &Writer, gauges: &Gauges) -> Outcome {
     Ok(())
 }
 
-/// The label values are long, so that texts are written slowly enough for kills to hit them.
-fn register_one(
-    writer: &Writer,
-    register: &Register,
-    random: &mut fastrand::Rng,
-) -> Result<(), tachograph::Error> {
-    let family = format!("registered_{}_total", random.usize(..register.families));
-    let value = format!("{:0>200}", random.usize(..register.values));
+/// Everybody registers in the same order, so that they meet at the first registration of each series. The
+/// label values are long, so that a text takes its time and a kill can hit it.
+fn register_one(writer: &Writer, register: &Register, n: usize) -> Result<(), tachograph::Error> {
+    let family = format!("registered_{}_total", n % register.families);
+    let value = format!("{:0>200}", n / register.families % register.values);
     writer
         .counter(&family, "Registered again and again")
         .label("value", &value)
@@ -159,31 +156,31 @@ fn run_register(writer: &Writer, register: &Register) -> Outcome {
         for thread in register.first..register.first + register.threads {
             let acks = &acks;
             scope.spawn(move || {
-                let mut random = fastrand::Rng::new();
-                let mut made = 0;
-                while !acks.stopped() {
-                    register_one(writer, register, &mut random).expect("registration works");
-                    made += 1;
-                    acks.acknowledge(thread, made);
+                for n in 0.. {
+                    if acks.stopped() {
+                        return;
+                    }
+                    register_one(writer, register, n).expect("registration works");
+                    acks.acknowledge(thread, n as u64 + 1);
                 }
             });
         }
         let child = register.first + register.threads;
-        let mut made = 0;
-        while register.forks && !acks.stopped() {
+        for made in (0..).step_by(10) {
+            if !register.forks || acks.stopped() {
+                break;
+            }
             fork_child(
                 false,
                 |acks| {
-                    let mut random = fastrand::Rng::with_seed(made);
-                    for one in 1..=10 {
-                        register_one(writer, register, &mut random).expect("registration works");
-                        acks.acknowledge(child, made + one);
+                    for n in made..made + 10 {
+                        register_one(writer, register, n).expect("registration works");
+                        acks.acknowledge(child, n as u64 + 1);
                     }
                 },
                 &acks,
             )?;
             wait_for_children(1)?;
-            made += 10;
         }
         Ok(())
     })
