@@ -6,13 +6,13 @@ use crate::cell::{Placement, gauge_cells};
 use crate::error::Error;
 use crate::labels::LabelSet;
 use crate::layout::{PAGE_WORDS, Section, family, to_usize};
+use crate::loss::Loss;
 use crate::process::{self, Name};
 use crate::record::{FamilyRecord, SeriesCells};
 use crate::register;
 use crate::rseq::{Geometry, ShardedCells};
 use crate::segment::Segment;
 use crate::shape::Shape;
-use crate::snapshot::Loss;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A segment with this process's place in it. Lives for ever: handles are plain addresses into it.
@@ -46,6 +46,19 @@ pub enum Outcome {
     Overflow,
     /// Nowhere, but counted: not even an overflow series could be had.
     Sink,
+}
+
+/// How a handle is made of what a registration ended at.
+pub(crate) trait Resolve: Sized {
+    /// The handle of a resolved series; `None` where its cells lie outside the segment.
+    fn resolve(
+        attached: &'static Attached,
+        family: (u32, &FamilyRecord),
+        resolved: &Resolved,
+    ) -> Option<Self>;
+
+    /// A handle whose updates are counted as lost.
+    fn sink(attached: &'static Attached) -> Self;
 }
 
 impl Attached {
@@ -230,12 +243,13 @@ impl Attached {
 
     /// The shape of a histogram without a series: everything falls into one bucket.
     pub(crate) fn sink_shape(&'static self) -> &'static Shape {
-        self.sink_shape.get_or_init(|| Box::new(Shape::sink(self)))
+        self.sink_shape
+            .get_or_init(|| Box::new(Shape::sink(&self.segment)))
     }
 
     /// The shape of a family, made once a process.
     pub(crate) fn shape(&'static self, family: u32, known: &FamilyRecord) -> &'static Shape {
-        self.shapes[family as usize].get_or_init(|| Box::new(Shape::new(self, known)))
+        self.shapes[family as usize].get_or_init(|| Box::new(Shape::new(&self.segment, known)))
     }
 }
 

@@ -9,7 +9,7 @@
 //! Both end in one overflow bucket for what lies above the highest bound.
 
 use crate::error::Error;
-use crate::layout::to_usize;
+use crate::word::to_usize;
 
 /// Largest precision of a log-linear layout, in bits: HdrHistogram's five significant digits.
 const PRECISION_MAX: u8 = 17;

@@ -155,6 +155,14 @@ pub(crate) fn gauge_cells(kind: Kind) -> (u64, u64) {
     }
 }
 
+/// The cells of a histogram in one shard.
+pub(crate) mod histogram_cell {
+    /// The sum; the buckets follow.
+    pub(crate) const SUM: usize = 0;
+    /// The first bucket.
+    pub(crate) const BUCKETS: usize = 1;
+}
+
 /// A gauge's value as its cell holds it: the sign bit flipped, so that 0 is left to mean "not set".
 pub(crate) mod gauge_word {
     const SIGN: u64 = 1 << 63;

@@ -9,7 +9,7 @@
 //! Nobody waits for an entry below its own: whoever needs memory up to a mark commits everything below
 //! it too, which is harmless where another did so already.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, release};
 
 /// Claims `count` neighbouring entries below `limit`; `align` moves a start up to where they fit.
 pub(crate) fn claim(
@@ -46,7 +46,7 @@ pub(crate) fn commit<E>(
     if committed < needed {
         let end = reserve(committed)?;
         // Release: a reader that sees the mark finds memory below it. Pairs with the reader's Acquire.
-        mark.fetch_max(end, Ordering::Release);
+        mark.fetch_max(end, release("committed mark"));
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! Counters: monotone sums, sharded by CPU.
 
-use crate::attached::{Attached, Resolved};
+use crate::attached::{Attached, Resolve, Resolved};
 use crate::layout::sink;
+use crate::loss::Loss;
 use crate::record::FamilyRecord;
 use crate::rseq::{OneCell, ShardedCells};
+use crate::segment::Segment;
 use crate::shape::Shape;
-use crate::snapshot::Loss;
-use crate::writer::Resolve;
 
 /// A monotone sum of integers. Copies are the same counter; an add costs about one plain add.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl CounterF64 {
         if (0.0..f64::INFINITY).contains(&n) {
             self.cells.add_f64(0, n);
         } else {
-            reject(self.cells.geometry().attached, n);
+            reject(self.cells.geometry().segment, n);
         }
     }
 
@@ -59,8 +59,8 @@ impl CounterF64 {
 /// Counts an amount that is not a number from zero up.
 #[cold]
 #[inline(never)]
-pub(crate) fn reject(attached: &Attached, refused: f64) {
-    attached.segment.count_loss(if refused.is_nan() {
+pub(crate) fn reject(segment: &Segment, refused: f64) {
+    segment.count_loss(if refused.is_nan() {
         Loss::RejectedNan
     } else if refused < 0.0 {
         Loss::RejectedNegative

@@ -12,11 +12,11 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags};
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 
 use crate::error::Error;
-use crate::layout::{Identity, Layout, VERSION, header};
+use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
 use crate::segment::Segment;
 
@@ -71,61 +71,6 @@ pub(crate) fn attach_read_only(path: &Path) -> Result<Segment, Error> {
 pub(crate) fn attach_descriptor(descriptor: &Path, path: &Path) -> Result<Segment, Error> {
     let file = File::open(descriptor).map_err(|error| failure("open", path, error))?;
     read_and_map(file, path, false)
-}
-
-/// Takes memory for a range of the file, so that no later access can fail for want of it.
-pub(crate) fn reserve(
-    file: &File,
-    section: &'static str,
-    path: &Path,
-    offset: u64,
-    bytes: u64,
-) -> Result<(), Error> {
-    let position = |value: u64| i64::try_from(value).expect("a segment is smaller than 2^63 bytes");
-    loop {
-        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        match nix::fcntl::fallocate(file, flags, position(offset), position(bytes)) {
-            Ok(()) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(Errno::ENOSPC) => return Err(Error::NoSpace { section, bytes }),
-            Err(errno) => return Err(failure("reserve memory in", path, errno.into())),
-        }
-    }
-}
-
-/// The kernel's id of this boot; zeros where it cannot be read.
-pub(crate) fn boot_id() -> [u64; 2] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let half = |range| {
-        digits
-            .get(range)
-            .and_then(|half| u64::from_str_radix(half, 16).ok())
-    };
-    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
-}
-
-/// Nanoseconds since the Unix epoch.
-pub(crate) fn now_unix_nanos() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    })
-}
-
-/// A new segment's identity.
-pub(crate) fn new_identity() -> Identity {
-    use std::hash::{BuildHasher, Hasher};
-    // The standard library seeds its hasher from the system's random numbers.
-    let random = std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish();
-    Identity {
-        boot_id: boot_id(),
-        created_unix_nanos: now_unix_nanos(),
-        instance: random,
-        version: VERSION,
-    }
 }
 
 /// Makes the segment's own folder, and refuses a default folder that somebody else planted.
@@ -243,7 +188,7 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
         .map_err(|error| failure("set the mode of", path, error))?;
     file.set_len(bytes)
         .map_err(|error| failure("size", path, error))?;
-    let segment = Segment::map(file, path, layout, new_identity(), true)?;
+    let segment = Segment::map(file, path, layout, Identity::of_new(), true)?;
     segment.initialise()?;
     Ok(segment)
 }

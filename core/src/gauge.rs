@@ -1,11 +1,10 @@
 //! Gauges, infos and state sets: values that belong to a process, or outlive it.
 
-use crate::attached::{Attached, Resolved};
+use crate::attached::{Attached, Resolve, Resolved};
 use crate::cell::gauge_word;
 use crate::record::FamilyRecord;
 use crate::schema::{GaugeMode, Kind};
 use crate::sync::{AtomicU64, Ordering};
-use crate::writer::Resolve;
 
 /// The cells of a gauge, and how its values combine. Orderings are Relaxed throughout: a cell is one word
 /// that stands for itself.
@@ -64,18 +63,14 @@ impl Cells {
                 self.stamp();
             }
             GaugeMode::LastingSum => {
-                let last = self.own().swap(word, Ordering::Relaxed);
-                let last = if last == gauge_word::ABSENT {
-                    gauge_word::ZERO
-                } else {
-                    last
-                };
-                update(self.shared(), |sum| {
-                    arithmetic.add(sum, arithmetic.subtract(word, last))
-                });
+                set_lasting_sum(self.own(), self.shared(), word, arithmetic);
             }
-            GaugeMode::LastingMin => self.keep_if(word, |new, kept| arithmetic.is_less(new, kept)),
-            GaugeMode::LastingMax => self.keep_if(word, |new, kept| arithmetic.is_less(kept, new)),
+            GaugeMode::LastingMin => keep_if(self.shared(), word, |new, kept| {
+                arithmetic.is_less(new, kept)
+            }),
+            GaugeMode::LastingMax => keep_if(self.shared(), word, |new, kept| {
+                arithmetic.is_less(kept, new)
+            }),
             _ => self.shared().store(word, Ordering::Relaxed),
         }
     }
@@ -109,17 +104,6 @@ impl Cells {
             .store(ticket, Ordering::Relaxed);
     }
 
-    fn keep_if(&self, new: u64, wins: impl Fn(u64, u64) -> bool) {
-        let cell = self.shared();
-        let mut kept = cell.load(Ordering::Relaxed);
-        while kept == gauge_word::ABSENT || wins(new, kept) {
-            match cell.compare_exchange_weak(kept, new, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => kept = now,
-            }
-        }
-    }
-
     /// What this process or, in a lasting mode, the segment holds.
     fn get(&self) -> u64 {
         if self.mode.is_living() {
@@ -128,6 +112,31 @@ impl Cells {
             self.shared()
         }
         .load(Ordering::Relaxed)
+    }
+}
+
+/// Adds to the shared sum the difference to what this process set last. The swap takes each last value
+/// once, so that threads of one process that set at the same time leave the sum of their last values.
+pub(crate) fn set_lasting_sum(
+    own: &AtomicU64,
+    shared: &AtomicU64,
+    word: u64,
+    arithmetic: &impl Arithmetic,
+) {
+    let last = present(own.swap(word, Ordering::Relaxed));
+    update(shared, |sum| {
+        arithmetic.add(sum, arithmetic.subtract(word, last))
+    });
+}
+
+/// Stores `new` while it wins over what the cell holds.
+pub(crate) fn keep_if(cell: &AtomicU64, new: u64, wins: impl Fn(u64, u64) -> bool) {
+    let mut kept = cell.load(Ordering::Relaxed);
+    while kept == gauge_word::ABSENT || wins(new, kept) {
+        match cell.compare_exchange_weak(kept, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => kept = now,
+        }
     }
 }
 
@@ -151,13 +160,13 @@ fn update(cell: &AtomicU64, change: impl Fn(u64) -> u64) {
 }
 
 /// Arithmetic on the words of gauges.
-trait Arithmetic {
+pub(crate) trait Arithmetic {
     fn add(&self, word: u64, n: u64) -> u64;
     fn subtract(&self, word: u64, n: u64) -> u64;
     fn is_less(&self, word: u64, than: u64) -> bool;
 }
 
-struct Integers;
+pub(crate) struct Integers;
 
 impl Arithmetic for Integers {
     fn add(&self, word: u64, n: u64) -> u64 {
@@ -249,7 +258,7 @@ impl GaugeF64 {
     #[inline(always)]
     pub fn set(&self, value: f64) {
         if value.is_nan() {
-            return crate::counter::reject(self.cells.attached, value);
+            return crate::counter::reject(&self.cells.attached.segment, value);
         }
         let word = gauge_word::from_f64(value);
         if !self.cells.set_own(word) {
@@ -265,7 +274,7 @@ impl GaugeF64 {
     /// Adds `n`, from zero where nothing was set. NaN is refused and counted.
     pub fn add(&self, n: f64) {
         if n.is_nan() {
-            return crate::counter::reject(self.cells.attached, n);
+            return crate::counter::reject(&self.cells.attached.segment, n);
         }
         self.cells.add(gauge_word::from_f64(n), &Floats);
     }

@@ -2,18 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::attached::{Attached, Resolved};
+use crate::attached::{Attached, Resolve, Resolved};
 use crate::buckets::to_recorded;
+use crate::cell::histogram_cell;
 use crate::layout::sink;
 use crate::record::FamilyRecord;
 use crate::rseq::ShardedCells;
 use crate::shape::Shape;
-use crate::writer::Resolve;
-
-/// Cell of the sum; the buckets follow.
-pub(crate) const SUM: usize = 0;
-/// Cell of the first bucket.
-pub(crate) const BUCKETS: usize = 1;
 
 /// A distribution of integers in the family's recorded unit. Copies are the same histogram.
 ///
@@ -28,17 +23,21 @@ impl Histogram {
     /// Records one value.
     #[inline(always)]
     pub fn record(&self, value: u64) {
-        self.cells
-            .add(BUCKETS + self.cells.geometry().bucket(value), 1);
-        self.cells.add(SUM, value);
+        self.cells.add(
+            histogram_cell::BUCKETS + self.cells.geometry().bucket(value),
+            1,
+        );
+        self.cells.add(histogram_cell::SUM, value);
     }
 
     /// Records `n` equal values at the cost of one. The sum wraps at 2⁶⁴ a shard.
     #[inline]
     pub fn record_n(&self, value: u64, n: u64) {
-        self.cells
-            .add(BUCKETS + self.cells.geometry().bucket(value), n);
-        self.cells.add(SUM, value.wrapping_mul(n));
+        self.cells.add(
+            histogram_cell::BUCKETS + self.cells.geometry().bucket(value),
+            n,
+        );
+        self.cells.add(histogram_cell::SUM, value.wrapping_mul(n));
     }
 
     /// Records a duration, rounded to the family's recorded unit of time (nanoseconds lose nothing).
@@ -58,7 +57,7 @@ impl Histogram {
     pub fn record_f64(&self, value: f64) {
         match to_recorded(value, self.cells.geometry().scale) {
             Some(recorded) => self.record(recorded),
-            None => crate::counter::reject(self.cells.geometry().attached, value),
+            None => crate::counter::reject(self.cells.geometry().segment, value),
         }
     }
 
@@ -74,7 +73,7 @@ impl Histogram {
     /// How many values were recorded so far, over all processes.
     pub fn count(&self) -> u64 {
         use crate::rseq::Geometry;
-        let buckets = BUCKETS..self.cells.geometry().cells();
+        let buckets = histogram_cell::BUCKETS..self.cells.geometry().cells();
         buckets.map(|cell| self.cells.sum(cell)).sum()
     }
 }

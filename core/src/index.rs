@@ -10,7 +10,7 @@
 //! meet at the same first empty entry, and one of them sees the other's.
 
 use crate::layout::{halves, low_half, split};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, release};
 
 /// An index over `entries`, a power of two of them.
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ impl<'a> Index<'a> {
         let new = halves(record + 1, low_half(hash >> 32));
         for entry in self.probe(hash) {
             // Release: whoever finds the record sees its words. Pairs with the Acquire in `find` and here.
-            let seen = entry.compare_exchange(0, new, publish_ordering(), Ordering::Acquire);
+            let seen = entry.compare_exchange(0, new, release("index insert"), Ordering::Acquire);
             let Err(word) = seen else {
                 return Insertion::Inserted;
             };
@@ -84,15 +84,6 @@ fn candidate(word: u64, hash: u64, is_match: impl Fn(u32) -> bool) -> Option<u32
     let (record, fingerprint) = split(word);
     let record = record.checked_sub(1)?;
     (fingerprint == low_half(hash >> 32) && is_match(record)).then_some(record)
-}
-
-/// Weakened by a mutant build, to see that the models notice.
-fn publish_ordering() -> Ordering {
-    if cfg!(tachograph_mutant = "index_publish") {
-        Ordering::Relaxed
-    } else {
-        Ordering::Release
-    }
 }
 
 #[cfg(all(test, not(loom)))]

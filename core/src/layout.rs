@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::snapshot::Loss;
+use crate::host;
+use crate::loss::Loss;
+pub(crate) use crate::word::{halves, low_half, split, to_usize};
 
 /// First word of every segment: "TACHOGRF" in little-endian bytes.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TACHOGRF");
@@ -456,6 +458,18 @@ pub(crate) struct Identity {
     pub(crate) version: (u32, u32),
 }
 
+impl Identity {
+    /// A new segment's identity.
+    pub(crate) fn of_new() -> Identity {
+        Identity {
+            boot_id: host::boot_id(),
+            created_unix_nanos: host::now_unix_nanos(),
+            instance: host::random(),
+            version: VERSION,
+        }
+    }
+}
+
 /// An index twice as large as its table, so that a probe always meets an empty entry.
 fn index_capacity(entries: u64) -> u64 {
     (entries * 2).next_power_of_two()
@@ -477,35 +491,6 @@ fn checksum(words: &[u64; header::MUTABLE]) -> u64 {
         })
     })
 }
-
-/// Two halves in one word.
-pub(crate) const fn halves(low: u32, high: u32) -> u64 {
-    ((high as u64) << 32) | low as u64
-}
-
-/// The halves of a word: `(low, high)`.
-pub(crate) const fn split(word: u64) -> (u32, u32) {
-    (low_half(word), low_half(word >> 32))
-}
-
-/// The low half of a word.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is asked for"
-)]
-pub(crate) const fn low_half(word: u64) -> u32 {
-    word as u32
-}
-
-/// A count of words as an index: segments exist on 64-bit targets only.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "usize has 64 bits, asserted below"
-)]
-pub(crate) const fn to_usize(words: u64) -> usize {
-    words as usize
-}
-const _: () = assert!(usize::BITS == 64, "a segment needs a 64-bit address space");
 
 #[cfg(all(test, not(loom)))]
 mod tests {

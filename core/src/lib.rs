@@ -30,23 +30,37 @@
 //! - Recording never fails, blocks or panics. What cannot be recorded as asked is counted in the segment.
 //! - Nothing may be recorded between `vfork` and `exec`: it cannot be detected there.
 
+#![cfg_attr(
+    all(test, loom),
+    allow(dead_code, reason = "models use the protocols only")
+)]
+
 mod attached;
 mod buckets;
 mod catalogue;
 mod cell;
 mod claim;
 mod counter;
+#[cfg(not(all(test, loom)))]
 mod create;
 mod error;
+#[cfg(not(all(test, loom)))]
 mod fault;
+#[cfg(not(all(test, loom)))]
 mod fork;
 mod gauge;
 mod histogram;
+mod host;
 mod index;
 mod labels;
 mod layout;
+mod loss;
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(not(all(test, loom)))]
 mod options;
 mod process;
+#[cfg(not(all(test, loom)))]
 mod reader;
 mod record;
 mod register;
@@ -60,6 +74,8 @@ mod text;
 mod unit;
 mod values;
 mod window;
+mod word;
+#[cfg(not(all(test, loom)))]
 mod writer;
 
 pub use attached::Outcome;
@@ -67,17 +83,21 @@ pub use buckets::Buckets;
 pub use cell::Sharding;
 pub use counter::{Counter, CounterF64};
 pub use error::Error;
+#[cfg(not(all(test, loom)))]
 pub use fault::install_fault_guard;
 pub use gauge::{Gauge, GaugeF64, Info, StateSet};
 pub use histogram::{Histogram, Timer};
+pub use loss::{Loss, LossClass, Losses};
+#[cfg(not(all(test, loom)))]
 pub use options::{SegmentOptions, default_path};
+#[cfg(not(all(test, loom)))]
 pub use reader::Reader;
 pub use schema::{GaugeMode, Kind};
 pub use snapshot::{
-    Damage, Directory, Family, FamilyView, HistogramView, Label, Loss, LossClass, Losses, Number,
-    Process, ProcessValue, Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill,
-    ValueView,
+    Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
+    Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
+#[cfg(not(all(test, loom)))]
 pub use writer::{FamilyHandle, Handle, Registration, Writer};

@@ -207,22 +207,9 @@ impl SegmentOptions {
 
     /// CPU shards and fallback shards of a new segment.
     pub(crate) fn shards(&self) -> (u32, u32) {
-        let cpus = self.cpu_shards.unwrap_or_else(possible_cpus);
+        let cpus = self.cpu_shards.unwrap_or_else(crate::host::possible_cpus);
         (cpus, (cpus / 16).next_power_of_two().clamp(2, 16))
     }
-}
-
-/// The machine's possible CPUs: not the online, allowed or container's ones, which change.
-fn possible_cpus() -> u32 {
-    let listed = std::fs::read_to_string("/sys/devices/system/cpu/possible").ok();
-    let last = listed
-        .as_deref()
-        .and_then(|list| list.trim().rsplit([',', '-']).next());
-    let count = last
-        .and_then(|last| last.parse::<u32>().ok())
-        .map(|last| last.saturating_add(1));
-    // Where it cannot be read a larger CPU number only falls back to the atomic shards.
-    count.filter(|&count| count <= 1 << 14).unwrap_or(64)
 }
 
 const _: () = assert!(PAGE_WORDS > crate::layout::sink::CELLS);

@@ -22,7 +22,7 @@ use crate::layout::{PAGE_WORDS, Section, halves, process, split, state};
 use crate::rseq;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Recording};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence, release, release_fence};
 use crate::text;
 
 /// Facts that a process tells of itself.
@@ -61,7 +61,22 @@ impl Facts {
             start_ticks: start_ticks().unwrap_or(0),
             pid_namespace: nix::sys::stat::stat(c"/proc/self/ns/pid")
                 .map_or(0, |found| found.st_ino),
-            attached_unix_nanos: crate::create::now_unix_nanos(),
+            attached_unix_nanos: crate::host::now_unix_nanos(),
+            name,
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+impl Facts {
+    pub(crate) fn for_model(pid: u32, name: Name) -> Facts {
+        let recording = Recording::FallbackTarget;
+        Facts {
+            pid,
+            recording,
+            start_ticks: 0,
+            pid_namespace: 0,
+            attached_unix_nanos: 0,
             name,
         }
     }
@@ -99,11 +114,14 @@ pub(crate) fn claim(
         words[process::STATE].store(state::word(state::FREE, generation), Ordering::Relaxed);
         // Release: a reader that sees a new fact or a cleared cell sees the new generation too. Pairs with
         // the Acquire fence in `is_unchanged`.
-        fence(fence_ordering());
+        release_fence("slot claim");
         prepare(slot);
         fill(words, facts);
         // Release: who sees the slot published sees its facts. Pairs with the Acquire in `read`.
-        words[process::STATE].store(state::word(state::PUBLISHED, generation), Ordering::Release);
+        words[process::STATE].store(
+            state::word(state::PUBLISHED, generation),
+            release("slot publish"),
+        );
         return Some(slot);
     }
     None
@@ -161,15 +179,6 @@ pub(crate) fn is_unchanged(words: &[AtomicU64], before: u64) -> bool {
     // Pairs with the Release fence in `claim`.
     fence(Ordering::Acquire);
     words[process::STATE].load(Ordering::Relaxed) == before
-}
-
-/// Weakened by a mutant build, to see that the models notice.
-fn fence_ordering() -> Ordering {
-    if cfg!(tachograph_mutant = "slot_fence") {
-        Ordering::Acquire
-    } else {
-        Ordering::Release
-    }
 }
 
 /// Claims a slot of `segment` for this process. `None` where every slot is taken.

@@ -13,9 +13,10 @@ use crate::create;
 use crate::error::Error;
 use crate::fault;
 use crate::layout::{Section, family, header, process, sink};
+use crate::loss::{Loss, Losses};
 use crate::process as slots;
 use crate::segment::Segment;
-use crate::snapshot::{Loss, Losses, Process, SegmentInfo, Snapshot, TableFill};
+use crate::snapshot::{Process, SegmentInfo, Snapshot, TableFill};
 use crate::sync::Ordering;
 use crate::values::{self, Living, Pass};
 
@@ -72,7 +73,7 @@ impl Reader {
     /// [`Error::Changed`] where the file was truncated: attach again.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
         self.check_size()?;
-        let time_unix_nanos = create::now_unix_nanos();
+        let time_unix_nanos = crate::host::now_unix_nanos();
         self.catalogue.refresh(&self.segment);
         let (processes, living) = self.processes();
         values::sum_counter_cells(&self.segment, &mut self.counter_sums);

@@ -7,10 +7,10 @@ use crate::layout::{Layout, Section, family, halves, series, split, state, to_us
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::snapshot::Label;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, release};
 use crate::text;
 use crate::unit::{Scale, Unit};
-use crate::{create, labels};
+use crate::{host, labels};
 
 /// Longest text of a family: name, help, unit and states together.
 const TEXT_BYTES_MAX: usize = 1 << 16;
@@ -94,7 +94,7 @@ impl FamilySpec {
             (family::SERIES_COUNT, 0),
             (family::OVERFLOW, 0),
             (family::OVERFLOWED, 0),
-            (family::CREATED_UNIX_NANOS, create::now_unix_nanos()),
+            (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
         ];
         for (word, value) in words {
             record[word].store(value, Ordering::Relaxed);
@@ -291,7 +291,7 @@ pub(crate) fn fill_series(
         (series::LABELS, halves(half(text), half(text_bytes as u64))),
         (series::CELL, cells.sharded),
         (series::OWN_SHARED, halves(cells.own, cells.shared)),
-        (series::CREATED_UNIX_NANOS, create::now_unix_nanos()),
+        (series::CREATED_UNIX_NANOS, host::now_unix_nanos()),
     ];
     for (word, value) in words {
         record[word].store(value, Ordering::Relaxed);
@@ -351,16 +351,7 @@ pub(crate) fn read_series(
 pub(crate) fn publish(state_word: &AtomicU64) {
     // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
     // `read_family` and `read_series`.
-    state_word.store(state::word(state::PUBLISHED, 1), publish_ordering());
-}
-
-/// Weakened by a mutant build, to see that the models notice.
-fn publish_ordering() -> Ordering {
-    if cfg!(tachograph_mutant = "record_publish") {
-        Ordering::Relaxed
-    } else {
-        Ordering::Release
-    }
+    state_word.store(state::word(state::PUBLISHED, 1), release("record publish"));
 }
 
 /// The committed part of the string arena.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::claim;
 use crate::error::Error;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
-use crate::snapshot::Loss;
+use crate::loss::Loss;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Least memory taken at a time, in words: 64 KiB.
@@ -107,7 +107,7 @@ impl Segment {
         let map = map.map_err(io)?;
         // Or a host with huge tmpfs pages takes 2 MiB for every shard. Kernels without them refuse.
         let _ = map.advise(memmap2::Advice::NoHugePage);
-        let this_boot = identity.boot_id == crate::create::boot_id();
+        let this_boot = identity.boot_id == crate::host::boot_id();
         let first = map.as_ptr().cast::<AtomicU64>();
         // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
         let words = unsafe { std::slice::from_raw_parts(first, layout.words) };
@@ -230,17 +230,42 @@ impl Segment {
         self.reserve(Section::ProcessCells, offset as u64, cells)
     }
 
+    /// Takes memory for a range of the file, so that no later access can fail for want of it.
+    #[cfg(not(all(test, loom)))]
     fn reserve(&self, section: Section, offset_words: u64, words: u64) -> Result<(), Error> {
+        use nix::errno::Errno;
+        use nix::fcntl::{FallocateFlags, fallocate};
         let Some(file) = self.file() else {
             return Ok(());
         };
-        crate::create::reserve(
-            file,
-            section.name(),
-            &self.path,
-            offset_words * 8,
-            words * 8,
-        )
+        let bytes = words * 8;
+        let position = |bytes: u64| i64::try_from(bytes).expect("a segment is below 2^63 bytes");
+        loop {
+            let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            match fallocate(file, flags, position(offset_words * 8), position(bytes)) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENOSPC) => {
+                    return Err(Error::NoSpace {
+                        section: section.name(),
+                        bytes,
+                    });
+                }
+                Err(errno) => {
+                    let (action, path) = ("reserve memory in", self.path.clone());
+                    return Err(Error::Io {
+                        action,
+                        path,
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+    }
+
+    #[cfg(all(test, loom))]
+    fn reserve(&self, _section: Section, _offset_words: u64, _words: u64) -> Result<(), Error> {
+        Ok(())
     }
 }
 

@@ -1,17 +1,17 @@
 //! The shape of a family's series, made once a process: shards, cells, and the search for a bucket.
 
-use crate::attached::Attached;
 use crate::buckets::{Buckets, log_linear_index, log_linear_lower_bound};
 use crate::cell::Placement;
 use crate::layout::{PAGE_BYTES, Section};
 use crate::record::FamilyRecord;
 use crate::rseq::Geometry;
+use crate::segment::Segment;
 use crate::unit::Scale;
 
 /// Everything that the handles of one family share.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    pub(crate) attached: &'static Attached,
+    pub(crate) segment: &'static Segment,
     pub(crate) scale: Scale,
     placement: Placement,
     search: Search,
@@ -41,7 +41,7 @@ const START_PRECISION: u8 = 3;
 const START_COUNT: usize = (64 - START_PRECISION as usize + 1) << START_PRECISION;
 
 impl Shape {
-    pub(crate) fn new(attached: &'static Attached, known: &FamilyRecord) -> Shape {
+    pub(crate) fn new(segment: &'static Segment, known: &FamilyRecord) -> Shape {
         let search = match known.spec.buckets.as_ref() {
             None => Search::One,
             Some(buckets) => match buckets.log_linear_parts() {
@@ -50,7 +50,7 @@ impl Shape {
             },
         };
         Shape {
-            attached,
+            segment,
             scale: known.spec.unit.scale(),
             placement: known.placement,
             search,
@@ -58,12 +58,12 @@ impl Shape {
     }
 
     /// The shape of the sink: a sum and one bucket in the first block.
-    pub(crate) fn sink(attached: &'static Attached) -> Shape {
-        let layout = &attached.segment.layout;
+    pub(crate) fn sink(segment: &'static Segment) -> Shape {
+        let layout = &segment.layout;
         let placement = Placement::new(layout, 2, (layout.cpu_shards, layout.fallback_shards));
         debug_assert_eq!(placement.section, Section::Counters);
         Shape {
-            attached,
+            segment,
             scale: Scale::ONE,
             placement,
             search: Search::One,

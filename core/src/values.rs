@@ -1,8 +1,7 @@
 //! Summing cells: shard after shard, each page of cells once.
 
 use crate::catalogue::Source;
-use crate::cell::{Placement, gauge_word};
-use crate::histogram;
+use crate::cell::{Placement, gauge_word, histogram_cell};
 use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
@@ -125,16 +124,16 @@ impl Pass<'_> {
     fn histogram(&mut self, source: &Source) -> Value {
         let first = self.bucket_counts.len();
         let mut counts = std::mem::take(&mut self.bucket_counts);
-        counts.resize(first + source.placement.cells - histogram::BUCKETS, 0);
+        counts.resize(first + source.placement.cells - histogram_cell::BUCKETS, 0);
         let mut sum = 0u128;
         for cells in self.shards(&source.placement, source.cells.sharded) {
             // Buckets before the sum, which a record adds to last: a value that counts is in the sum, or
             // will be; the sum never runs ahead.
-            let buckets = &cells[histogram::BUCKETS..];
+            let buckets = &cells[histogram_cell::BUCKETS..];
             for (count, bucket) in counts[first..].iter_mut().zip(buckets) {
                 *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
             }
-            sum += u128::from(cells[histogram::SUM].load(Ordering::Relaxed));
+            sum += u128::from(cells[histogram_cell::SUM].load(Ordering::Relaxed));
         }
         self.bucket_counts = counts;
         Value::Histogram { first, sum }

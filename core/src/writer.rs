@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::attached::{Attached, Outcome, Resolved};
+use crate::attached::{Attached, Outcome, Resolve};
 use crate::buckets::Buckets;
 use crate::cell::Sharding;
 use crate::counter::{Counter, CounterF64};
@@ -10,14 +10,15 @@ use crate::error::Error;
 use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
 use crate::histogram::Histogram;
 use crate::labels::{self, LabelSet};
-use crate::layout::Layout;
+use crate::layout::{Identity, Layout};
+use crate::loss::Loss;
 use crate::options::SegmentOptions;
 use crate::process::Name;
 use crate::record::{FamilyRecord, FamilySpec};
 use crate::register;
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
-use crate::snapshot::{Loss, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::unit::Unit;
 
 /// Series that a family may have where it does not say otherwise.
@@ -57,7 +58,7 @@ impl SegmentOptions {
         self.check()?;
         let (cpus, fallbacks) = self.shards();
         let layout = Layout::plan(&self.capacities, cpus, fallbacks);
-        let segment = Segment::heap(layout, crate::create::new_identity());
+        let segment = Segment::heap(layout, Identity::of_new());
         crate::rseq::recording(None);
         let attached = Box::leak(Box::new(Attached::new(segment, self.name())));
         Ok(Writer { attached })
@@ -159,19 +160,6 @@ impl Writer {
 pub trait Handle: Resolve + Copy + Send + Sync + 'static {}
 
 impl<H: Resolve + Copy + Send + Sync + 'static> Handle for H {}
-
-/// How a handle is made of what a registration ended at.
-pub(crate) trait Resolve: Sized {
-    /// The handle of a resolved series; `None` where its cells lie outside the segment.
-    fn resolve(
-        attached: &'static Attached,
-        family: (u32, &FamilyRecord),
-        resolved: &Resolved,
-    ) -> Option<Self>;
-
-    /// A handle whose updates are counted as lost.
-    fn sink(attached: &'static Attached) -> Self;
-}
 
 /// A family being declared, and a series of it.
 #[must_use = "a declaration does nothing until it is registered"]

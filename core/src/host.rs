@@ -1,0 +1,65 @@
+//! Facts of the host: its boot, its clock, its possible CPUs.
+
+/// The kernel's id of this boot; zeros where it cannot be read.
+pub(crate) fn boot_id() -> [u64; 2] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = |range| {
+        digits
+            .get(range)
+            .and_then(|half| u64::from_str_radix(half, 16).ok())
+    };
+    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn now_unix_nanos() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
+/// A random number, of the standard library's hasher, which the system seeds.
+pub(crate) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
+}
+
+/// The machine's possible CPUs: not the online, allowed or container's ones, which change.
+pub(crate) fn possible_cpus() -> u32 {
+    let listed = std::fs::read_to_string("/sys/devices/system/cpu/possible").ok();
+    // Where it cannot be read a larger CPU number only falls back to the atomic shards.
+    listed.as_deref().and_then(count_of).unwrap_or(64)
+}
+
+/// One more than the last number of a list such as `0-3,8-11`.
+fn count_of(list: &str) -> Option<u32> {
+    let last = list.trim().rsplit([',', '-']).next()?;
+    last.parse::<u32>()
+        .ok()?
+        .checked_add(1)
+        .filter(|&count| count <= 1 << 14)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_possible_cpu_counts() {
+        assert_eq!(count_of("0\n"), Some(1));
+        assert_eq!(count_of("0-127\n"), Some(128));
+        assert_eq!(count_of("0-3,8-11"), Some(12));
+        assert_eq!(count_of(""), None);
+        assert_eq!(count_of("4294967295"), None);
+    }
+
+    #[test]
+    fn this_host_has_a_boot() {
+        assert_ne!(boot_id(), [0, 0]);
+        assert!(possible_cpus() >= 1);
+    }
+}

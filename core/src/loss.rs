@@ -1,0 +1,113 @@
+//! What could not be recorded as asked, and why. Every loss is counted in the segment.
+
+/// Why something could not be recorded as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Loss {
+    /// A registration went to its family's overflow series: the family is at its limit.
+    SeriesLimit,
+    /// A registration went to the overflow series or nowhere: the series table is full.
+    SeriesTable,
+    /// A registration went nowhere: the family table is full.
+    FamilyTable,
+    /// A registration went nowhere: the string arena is full.
+    Strings,
+    /// A registration went nowhere: the cells of its type are full.
+    Cells,
+    /// A registration went nowhere: the file system has no room for another page.
+    NoSpace,
+    /// A process found no slot: its gauges are not shown.
+    ProcessTable,
+    /// An update was not a number.
+    RejectedNan,
+    /// An update was negative where it must not be.
+    RejectedNegative,
+    /// An update was infinite where it must not be.
+    RejectedInfinite,
+    /// An amount was added to a counter that could not be registered.
+    LostCounter,
+    /// A value was recorded in a histogram that could not be registered.
+    LostHistogram,
+}
+
+impl Loss {
+    /// Every reason, in the order of the segment's words.
+    pub const ALL: [Loss; 12] = [
+        Loss::SeriesLimit,
+        Loss::SeriesTable,
+        Loss::FamilyTable,
+        Loss::Strings,
+        Loss::Cells,
+        Loss::NoSpace,
+        Loss::ProcessTable,
+        Loss::RejectedNan,
+        Loss::RejectedNegative,
+        Loss::RejectedInfinite,
+        Loss::LostCounter,
+        Loss::LostHistogram,
+    ];
+
+    /// The reason as a label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Loss::SeriesLimit => "series_limit",
+            Loss::SeriesTable => "series_table_full",
+            Loss::FamilyTable => "family_table_full",
+            Loss::Strings => "strings_full",
+            Loss::Cells => "cells_full",
+            Loss::NoSpace => "no_space",
+            Loss::ProcessTable => "process_table_full",
+            Loss::RejectedNan => "nan",
+            Loss::RejectedNegative => "negative",
+            Loss::RejectedInfinite => "infinite",
+            Loss::LostCounter => "counter",
+            Loss::LostHistogram => "histogram",
+        }
+    }
+
+    /// What was lost: `registration` (folded or lost), `update` (rejected), or `amount` (recorded nowhere).
+    pub const fn class(self) -> LossClass {
+        match self {
+            Loss::SeriesLimit
+            | Loss::SeriesTable
+            | Loss::FamilyTable
+            | Loss::Strings
+            | Loss::Cells
+            | Loss::NoSpace
+            | Loss::ProcessTable => LossClass::Registration,
+            Loss::RejectedNan | Loss::RejectedNegative | Loss::RejectedInfinite => {
+                LossClass::Rejected
+            }
+            Loss::LostCounter | Loss::LostHistogram => LossClass::Lost,
+        }
+    }
+}
+
+/// What a loss counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossClass {
+    /// Registrations that went to an overflow series or a sink.
+    Registration,
+    /// Updates that were refused for their value.
+    Rejected,
+    /// Amounts and values that went to a sink.
+    Lost,
+}
+
+/// What could not be recorded as asked, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses {
+    pub(crate) counts: [u64; Loss::ALL.len()],
+}
+
+impl Losses {
+    /// How often `loss` happened.
+    pub fn count(&self, loss: Loss) -> u64 {
+        self.counts[loss as usize]
+    }
+
+    /// Every reason with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (Loss, u64)> + '_ {
+        Loss::ALL.into_iter().map(|loss| (loss, self.count(loss)))
+    }
+}

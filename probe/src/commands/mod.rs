@@ -1,0 +1,8 @@
+//! One file a command: each collects views from a snapshot, then writes them as JSON or as text.
+
+pub(crate) mod check;
+pub(crate) mod dump;
+pub(crate) mod get;
+pub(crate) mod ls;
+pub(crate) mod procs;
+pub(crate) mod watch;

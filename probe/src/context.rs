@@ -1,0 +1,102 @@
+//! What every command works with: where to read, how to write.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tachograph::Snapshot;
+
+use crate::cli::{Format, Global};
+use crate::failure::Failure;
+use crate::filter::Filter;
+use crate::source;
+use crate::terminal::{Terminal, printable};
+use crate::units::Units;
+
+/// The options that hold for every command, and the terminal.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) segment: Option<PathBuf>,
+    format: Option<Format>,
+    pub(crate) terminal: Terminal,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global) -> Context {
+        Context {
+            segment: global.segment,
+            format: global.format,
+            terminal: Terminal::detect(global.ascii),
+        }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Some(Format::Json)
+    }
+
+    /// Whether text was asked for by name, for a command whose default is JSON.
+    pub(crate) fn is_text_asked(&self) -> bool {
+        self.format == Some(Format::Text)
+    }
+
+    pub(crate) fn units(&self, raw: bool) -> Units {
+        Units {
+            raw,
+            ascii: !self.terminal.utf8,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Failure> {
+        source::snapshot(self.segment.as_deref())
+    }
+
+    /// Tells the person at the terminal something that is not data.
+    #[expect(clippy::print_stderr, reason = "messages go to standard error")]
+    pub(crate) fn say(&self, message: &str) {
+        let lines: Vec<_> = message.lines().map(printable).collect();
+        eprintln!("tachograph-probe: {}", lines.join("\n"));
+    }
+
+    /// Writes data to standard output.
+    pub(crate) fn write(
+        &self,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        text(&mut out)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Writes one JSON document, indented.
+    pub(crate) fn write_json(&self, document: &impl Serialize) -> Result<(), Failure> {
+        self.write(|out| {
+            serde_json::to_writer_pretty(&mut *out, document)?;
+            writeln!(out)
+        })
+    }
+
+    /// Writes one JSON document on a line of its own.
+    pub(crate) fn write_json_line(&self, document: &impl Serialize) -> Result<(), Failure> {
+        self.write(|out| {
+            serde_json::to_writer(&mut *out, document)?;
+            writeln!(out)
+        })
+    }
+
+    /// Says why nothing was shown; a failure when something was asked for.
+    pub(crate) fn nothing_found(
+        &self,
+        snapshot: &Snapshot,
+        filter: &Filter,
+    ) -> Result<(), Failure> {
+        let names = snapshot.directory.families.iter();
+        let reason = filter.nothing_found(names.map(|family| family.name.as_str()));
+        if filter.is_open() {
+            self.say("the segment has no series yet");
+            Ok(())
+        } else {
+            Err(Failure::Message(reason))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Numbers and labels.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tachograph::{Label, Number, Scale};
+
+/// A number in base units; integers stay exact.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Amount {
+    Unsigned(u128),
+    Signed(i64),
+    Float(f64),
+}
+
+impl Amount {
+    /// A recorded number in base units.
+    pub(crate) fn new(number: Number, scale: Scale) -> Amount {
+        match number.scaled(scale) {
+            Number::Unsigned(value) => Amount::Unsigned(value.into()),
+            Number::Signed(value) => Amount::Signed(value),
+            Number::Float(value) => Amount::Float(value),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub(crate) fn as_f64(self) -> f64 {
+        match self {
+            Amount::Unsigned(value) => value as f64,
+            Amount::Signed(value) => value as f64,
+            Amount::Float(value) => value,
+        }
+    }
+}
+
+/// JSON has no NaN and no infinities: they are strings.
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Amount::Unsigned(value) => match u64::try_from(value) {
+                Ok(value) => serializer.serialize_u64(value),
+                Err(_) => serializer.serialize_u128(value),
+            },
+            Amount::Signed(value) => serializer.serialize_i64(value),
+            Amount::Float(value) if value.is_finite() => serializer.serialize_f64(value),
+            Amount::Float(value) if value.is_nan() => serializer.serialize_str("NaN"),
+            Amount::Float(value) if value > 0.0 => serializer.serialize_str("+Inf"),
+            Amount::Float(_) => serializer.serialize_str("-Inf"),
+        }
+    }
+}
+
+/// A label set: an object in JSON, `{name="value"}` in text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Labels(pub(crate) Vec<(String, String)>);
+
+impl Labels {
+    pub(crate) fn new(labels: &[Label]) -> Labels {
+        Labels(
+            labels
+                .iter()
+                .map(|label| (label.name.to_string(), label.value.clone()))
+                .collect(),
+        )
+    }
+
+    /// The series of `family` with these labels and `more`, as the expositions write it.
+    pub(crate) fn series_name(&self, family: &str, more: &[(&str, String)]) -> String {
+        let own = self.0.iter().map(|(name, value)| (name.as_str(), value));
+        let more = more.iter().map(|(name, value)| (*name, value));
+        let all: Vec<String> = own
+            .chain(more)
+            .map(|(name, value)| format!("{}={value:?}", crate::terminal::printable(name)))
+            .collect();
+        let family = crate::terminal::printable(family);
+        if all.is_empty() {
+            family.into_owned()
+        } else {
+            format!("{family}{{{}}}", all.join(","))
+        }
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_exact_in_json() {
+        let json = |amount| serde_json::to_string(&amount).unwrap();
+        assert_eq!(
+            json(Amount::Unsigned(u64::MAX.into())),
+            "18446744073709551615"
+        );
+        assert_eq!(json(Amount::Unsigned(1 << 64)), "18446744073709551616");
+        assert_eq!(json(Amount::Signed(i64::MIN)), "-9223372036854775808");
+        assert_eq!(json(Amount::Float(0.1)), "0.1");
+        assert_eq!(json(Amount::Float(f64::NAN)), "\"NaN\"");
+        assert_eq!(json(Amount::Float(f64::INFINITY)), "\"+Inf\"");
+        assert_eq!(json(Amount::Float(f64::NEG_INFINITY)), "\"-Inf\"");
+    }
+
+    #[test]
+    fn labels_are_quoted_as_in_expositions() {
+        let labels = Labels(vec![("path".into(), "a\"b\\c\n".into())]);
+        assert_eq!(
+            labels.series_name("x_total", &[("pid", "7".into())]),
+            r#"x_total{path="a\"b\\c\n",pid="7"}"#
+        );
+        assert_eq!(Labels::default().series_name("x", &[]), "x");
+    }
+}

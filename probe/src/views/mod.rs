@@ -1,0 +1,14 @@
+//! What the commands show, as plain values: serialised for `--format json`, laid out for text.
+//! The field names are the JSON's, so they are a promise; `docs/PROBE.md` lists them.
+
+mod amount;
+mod segment;
+mod tick;
+mod value;
+
+pub(crate) use amount::{Amount, Labels};
+pub(crate) use segment::{
+    DamageView, LossesView, ProcessView, SegmentView, SourceView, damage, processes,
+};
+pub(crate) use tick::{TickView, WatchedFamily, WatchedSeries};
+pub(crate) use value::{FamilyFacts, FamilyView, HistogramView, SeriesView, ValueView, families};

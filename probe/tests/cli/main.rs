@@ -1,0 +1,8 @@
+//! The real program against live segments.
+
+mod failures;
+mod health;
+mod help;
+mod support;
+mod values;
+mod watch;
