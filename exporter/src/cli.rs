@@ -21,7 +21,7 @@ use crate::limits::Limits;
 )]
 pub struct Arguments {
     /// A segment, or a folder whose `*.seg` files are all served [default: $TACHOGRAPH_SEGMENT or
-    /// /dev/shm/tachograph-<uid>/default.seg]
+    /// /dev/shm/tachograph-UID/default.seg]
     ///
     /// With more than one, or with a folder, every series gets a `segment` label.
     #[arg(long, value_name = "PATH")]

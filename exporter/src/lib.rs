@@ -4,6 +4,8 @@
 //! out. Only `source` knows that segments are files; all that stands behind it takes snapshots.
 #![forbid(unsafe_code)]
 
+use std::io::Write;
+
 pub mod cli;
 mod connection;
 mod deadline;
@@ -32,6 +34,13 @@ pub use own::push_own_metrics;
 pub use plan::Conflict;
 
 /// Tells the operator something, on a line of its own.
+///
+/// Nobody may be there to hear it, which is no reason to stop serving: hence not `eprintln!`.
+pub fn tell(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// Tells the operator what happened, and who says so.
 pub(crate) fn log(message: &str) {
-    eprintln!("tachograph-exporter: {message}");
+    tell(&format!("tachograph-exporter: {message}"));
 }

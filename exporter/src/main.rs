@@ -7,7 +7,7 @@ use clap::Parser;
 use tachograph_exporter::cli::Arguments;
 use tachograph_exporter::server::Server;
 use tachograph_exporter::source::Sources;
-use tachograph_exporter::{Error, Limits};
+use tachograph_exporter::{Error, Limits, tell};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tachograph-exporter: {error}");
+            tell(&format!("tachograph-exporter: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -49,7 +49,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Error> {
     let limits = Limits::from(&arguments.limits);
     let server = Server::bind(&arguments.listen, limits, sources).await?;
     for address in server.addresses() {
-        eprintln!("listening on {address}");
+        tell(&format!("listening on {address}"));
     }
     let stop = async {
         tokio::select! {

@@ -14,6 +14,9 @@ const EXPONENT_MIN_LARGE: i32 = 6;
 /// Below this decimal exponent a float is written with an exponent.
 const EXPONENT_MAX_SMALL: i32 = -4;
 
+/// Floats that are written without an exponent.
+const PLAIN: std::ops::Range<f64> = 1e-4..1e6;
+
 /// Appends a recorded number.
 pub fn push_number(out: &mut Vec<u8>, number: Number) {
     match number {
@@ -40,6 +43,11 @@ pub fn push_float(out: &mut Vec<u8>, value: f64) {
     }
     let mut buffer = zmij::Buffer::new();
     let shortest = buffer.format_finite(value).as_bytes();
+    if PLAIN.contains(&value.abs()) && !shortest.contains(&b'e') {
+        // Most floats: it is what is wanted already, or is with its `.0` taken off.
+        out.extend_from_slice(shortest.strip_suffix(b".0").unwrap_or(shortest));
+        return;
+    }
     let unsigned = shortest.strip_prefix(b"-").unwrap_or(shortest);
     if unsigned.len() < shortest.len() {
         out.push(b'-');
@@ -254,6 +262,17 @@ mod tests {
                 prop_assert_eq!(text, "NaN");
             } else {
                 prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits);
+            }
+        }
+
+        #[test]
+        fn the_short_way_gives_what_the_long_way_gives(value in prop_oneof![-1e6f64..1e6, -1.0..1.0]) {
+            let text = value.abs().to_string();
+            let decimal = Decimal::parse(text.as_bytes());
+            let mut long = if value < 0.0 { b"-".to_vec() } else { Vec::new() };
+            if value.abs() >= 1e-4 {
+                decimal.push_plain(&mut long);
+                prop_assert_eq!(float(value).into_bytes(), long);
             }
         }
 

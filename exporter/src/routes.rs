@@ -30,6 +30,11 @@ impl Routes {
         }
     }
 
+    /// Attaches what can be attached before anybody asks.
+    pub(crate) async fn look(&self) {
+        self.pages.why_not_ready().await;
+    }
+
     pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Answer {
         let path = request.uri().path();
         if !matches!(path, "/" | "/metrics" | "/-/healthy" | "/-/ready") {

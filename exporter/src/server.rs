@@ -70,6 +70,8 @@ impl Server {
 
     /// Serves until `stop` is done; then finishes the requests in flight, within five seconds.
     pub async fn run(self, stop: impl Future<Output = ()>) {
+        // Says at once what there is to serve, and attaches it before the first scrape.
+        self.shared.routes.look().await;
         let (stopper, stopped) = watch::channel(false);
         let accepting: Vec<_> = self
             .listeners

@@ -1,6 +1,6 @@
 //! The text format 0.0.4.
 //!
-//! All that never changes is in the [`Plan`]; a scrape copies it and adds the numbers.
+//! All that never changes is in the plan (`plan.rs`); a scrape copies it and adds the numbers.
 
 use tachograph::{FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView};
 

@@ -121,9 +121,7 @@ impl Exporter {
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.host()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect(self.host())
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -163,6 +161,16 @@ impl Drop for Exporter {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn connect(host: &str) -> TcpStream {
+    let stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+pub fn get(host: &str, path: &str) -> Answer {
+    exchange(connect(host), "GET", path)
 }
 
 /// Sends one request and reads to the end of the connection.
