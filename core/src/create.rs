@@ -277,3 +277,110 @@ fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::VERSION;
+
+    fn options(folder: &tempfile::TempDir) -> SegmentOptions {
+        SegmentOptions::new().path(folder.path().join("a.seg"))
+    }
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap()
+    }
+
+    /// Rewrites the header of the segment as if another boot had made it.
+    fn age(path: &Path) -> u64 {
+        let segment = attach_read_only(path).unwrap();
+        let old = Identity {
+            boot_id: [1, 2],
+            ..segment.identity
+        };
+        let words = segment.layout.header_words(&old);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        OpenOptions::new()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .write_all_at(&bytes, 0)
+            .unwrap();
+        old.instance
+    }
+
+    #[test]
+    fn a_segment_of_another_boot_is_read_but_not_written() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        let instance = age(&made.path);
+        let found = create_or_attach(&options(&folder)).map(drop);
+        assert!(matches!(found, Err(Error::OtherBoot { .. })), "{found:?}");
+        assert!(!attach_read_only(&made.path).unwrap().this_boot);
+        let replacing = options(&folder).replace_other_boot(true);
+        let replaced = create_or_attach(&replacing).unwrap();
+        assert!(replaced.this_boot);
+        assert_ne!(replaced.identity.instance, instance);
+        let names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|f| f.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["a.seg"], "nothing else is left");
+    }
+
+    #[test]
+    fn two_replacers_make_one_segment() {
+        let folder = folder();
+        age(&create_or_attach(&options(&folder)).unwrap().path);
+        let instances: Vec<u64> = std::thread::scope(|scope| {
+            let replace = || create_or_attach(&options(&folder).replace_other_boot(true)).unwrap();
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(move || replace().identity.instance))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert!(
+            instances.windows(2).all(|pair| pair[0] == pair[1]),
+            "{instances:?}"
+        );
+    }
+
+    #[test]
+    fn creators_at_once_make_one_segment() {
+        for _ in 0..20 {
+            let folder = folder();
+            let instances: Vec<u64> = std::thread::scope(|scope| {
+                let attach = || {
+                    create_or_attach(&options(&folder))
+                        .unwrap()
+                        .identity
+                        .instance
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(attach)).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            assert!(
+                instances.windows(2).all(|pair| pair[0] == pair[1]),
+                "{instances:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        let version = crate::layout::halves(0, VERSION.0 + 1);
+        let file = OpenOptions::new().write(true).open(&made.path).unwrap();
+        file.write_all_at(&version.to_ne_bytes(), header::VERSION as u64 * 8)
+            .unwrap();
+        let found = attach_read_only(&made.path).map(drop);
+        assert!(matches!(found, Err(Error::Version { .. })), "{found:?}");
+    }
+}

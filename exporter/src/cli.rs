@@ -35,17 +35,24 @@ pub struct Arguments {
     #[command(flatten)]
     pub limits: LimitArguments,
 
-    /// Create a private segment, start processes that work and record it, and serve that
-    #[arg(long, help_heading = "Demo")]
+    /// Create a private segment, start four processes that work and record it, and serve that
+    #[arg(long, help_heading = "Demo", conflicts_with = "segment")]
     pub demo: bool,
 
-    /// A folder of files for the demo's processes to work on [default: the demo makes its own]
+    /// A folder of text files for the demo's processes to work on [default: the current folder]
     #[arg(long, value_name = "DIR", requires = "demo", help_heading = "Demo")]
     pub demo_input: Option<PathBuf>,
 
     /// How often the demo's processes go through their input [default: until it is stopped]
+    ///
+    /// At the end the totals in the segment are compared with what is in the files. The exit status is 1
+    /// when they differ.
     #[arg(long, value_name = "N", requires = "demo", help_heading = "Demo")]
     pub demo_passes: Option<u64>,
+
+    /// Be one of the demo's processes.
+    #[arg(long, hide = true, conflicts_with = "demo")]
+    pub demo_worker: bool,
 }
 
 /// Limits as they are given.

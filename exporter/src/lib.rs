@@ -9,6 +9,7 @@ use std::io::Write;
 pub mod cli;
 mod connection;
 mod deadline;
+pub mod demo;
 mod error;
 pub mod escape;
 mod label;

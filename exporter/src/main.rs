@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tachograph_exporter::cli::Arguments;
+use tachograph_exporter::demo::{self, Failure};
 use tachograph_exporter::server::Server;
 use tachograph_exporter::source::Sources;
 use tachograph_exporter::{Error, Limits, tell};
@@ -14,13 +15,33 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A segment that is cut short while it is read then gives an error instead of ending the exporter.
     tachograph::install_fault_guard();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = if arguments.demo_worker {
+        demo::run_worker().map(|()| true)
+    } else if arguments.demo {
+        run_demo(&arguments)
+    } else {
+        run(&arguments).map(|()| true).map_err(Failure::from)
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             tell(&format!("tachograph-exporter: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_demo(arguments: &Arguments) -> Result<bool, Failure> {
+    demo::run(&demo::Options {
+        input: match &arguments.demo_input {
+            Some(folder) => folder.clone(),
+            None => std::env::current_dir()?,
+        },
+        passes: arguments.demo_passes,
+        listen: arguments.listen.clone(),
+        limits: Limits::from(&arguments.limits),
+    })
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
