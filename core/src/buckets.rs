@@ -193,12 +193,59 @@ impl Buckets {
 }
 
 /// HdrHistogram's index of `value` with `2^precision` buckets an octave.
-#[inline(always)]
 pub(crate) fn log_linear_index(value: u64, precision: u8) -> usize {
-    let unit_bits = u32::from(precision) + 1;
-    let floor = (1u64 << unit_bits) - 1;
-    let octave = 64 - unit_bits - (value | floor).leading_zeros();
-    (octave as usize) * (1usize << precision) + to_usize(value >> octave)
+    let floor = (2u64 << precision) - 1;
+    let octave = (value | floor).ilog2() - u32::from(precision);
+    ((octave as usize) << precision) + to_usize(value >> octave)
+}
+
+/// [`log_linear_index`] with what depends on the precision computed before.
+///
+/// The exponent of a float and the first bits of its mantissa, taken as one number, are a log-linear index
+/// but for an offset. That saves the search for the highest bit, which takes eight operations where the
+/// processor is only known to be an x86-64.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogLinearIndex {
+    precision: u8,
+    shift: u32,
+    offset: u64,
+    /// Below it, a value is its own index.
+    linear: u64,
+}
+
+/// Integers below it are floats without loss.
+const EXACT_FLOAT: u64 = 1 << 53;
+
+impl LogLinearIndex {
+    pub(crate) const fn new(precision: u8) -> LogLinearIndex {
+        let (bits, bias) = (precision as u32, 1023);
+        LogLinearIndex {
+            precision,
+            shift: 52 - bits,
+            offset: ((bias + bits as u64) << bits) - (1 << bits),
+            linear: 1 << bits,
+        }
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the value was found to be exact as a float"
+    )]
+    pub(crate) fn of(&self, value: u64) -> usize {
+        if value >= EXACT_FLOAT {
+            return self.of_large(value);
+        }
+        let index =
+            ((value.cast_signed() as f64).to_bits() >> self.shift).wrapping_sub(self.offset);
+        to_usize(if value < self.linear { value } else { index })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_large(&self, value: u64) -> usize {
+        log_linear_index(value, self.precision)
+    }
 }
 
 /// The smallest value whose [`log_linear_index`] is `index`; 0 where that would be 2^64.
@@ -322,6 +369,14 @@ mod tests {
             let index = buckets.index(value);
             let width = buckets.upper_bound(index) - buckets.lower_bound(index) + 1;
             prop_assert!(width == 1 || width <= buckets.lower_bound(index) >> precision);
+        }
+
+        #[test]
+        fn the_index_by_floats_is_the_index_by_bits(value in any::<u64>(), shift in 0u32..64, precision in 0u8..=17) {
+            let value = value >> shift;
+            for value in [value, value.wrapping_sub(1), value.wrapping_add(1), value.checked_next_power_of_two().unwrap_or(0)] {
+                prop_assert_eq!(LogLinearIndex::new(precision).of(value), log_linear_index(value, precision));
+            }
         }
 
         #[test]

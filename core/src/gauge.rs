@@ -203,7 +203,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Sets the value of this process.
+    /// Sets the value of this process. `i64::MIN` means that nothing is set.
     #[inline(always)]
     pub fn set(&self, value: i64) {
         let word = gauge_word::from_i64(value);

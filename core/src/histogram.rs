@@ -23,21 +23,20 @@ impl Histogram {
     /// Records one value.
     #[inline(always)]
     pub fn record(&self, value: u64) {
-        self.cells.add(
-            histogram_cell::BUCKETS + self.cells.geometry().bucket(value),
-            1,
-        );
-        self.cells.add(histogram_cell::SUM, value);
+        self.add(value, 1, value);
     }
 
     /// Records `n` equal values at the cost of one. The sum wraps at 2⁶⁴ a shard.
     #[inline]
     pub fn record_n(&self, value: u64, n: u64) {
-        self.cells.add(
-            histogram_cell::BUCKETS + self.cells.geometry().bucket(value),
-            n,
-        );
-        self.cells.add(histogram_cell::SUM, value.wrapping_mul(n));
+        self.add(value, n, value.wrapping_mul(n));
+    }
+
+    /// The bucket before the sum: whatever counts is in the sum or on its way there.
+    #[inline(always)]
+    fn add(&self, value: u64, n: u64, sum: u64) {
+        let bucket = histogram_cell::BUCKETS + self.cells.geometry().bucket(value);
+        self.cells.add_two((bucket, n), (histogram_cell::SUM, sum));
     }
 
     /// Records a duration, rounded to the family's recorded unit of time (nanoseconds lose nothing).

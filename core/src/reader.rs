@@ -194,38 +194,35 @@ impl Reader {
             bytes: self.segment.layout.words as u64 * 8,
             tables: Section::ALL
                 .into_iter()
-                .filter_map(|section| self.fill(section))
+                .map(|section| self.fill(section))
                 .collect(),
         }
     }
 
-    /// How full a table is; the indexes are as full as their tables.
-    fn fill(&self, section: Section) -> Option<TableFill> {
+    /// How full a table is. An index is as full as its table lets it be: at most half.
+    fn fill(&self, section: Section) -> TableFill {
         let extent = self.segment.extent(section);
-        let next = || {
+        let next = |table| {
             self.segment
-                .next(section)
+                .next(table)
                 .load(Ordering::Relaxed)
                 .min(extent.capacity)
         };
-        let committed = self
-            .segment
-            .committed(section)
-            .load(Ordering::Relaxed)
-            .min(extent.words as u64);
+        let committed = self.segment.committed(section).load(Ordering::Relaxed);
         let (used, committed) = match section {
-            Section::FamilyIndex | Section::SeriesIndex => return None,
             Section::Processes => (self.slots_used(), committed),
-            Section::ProcessCells => (next(), self.process_words()),
-            _ => (next(), committed),
+            Section::FamilyIndex => (next(Section::Families), committed),
+            Section::SeriesIndex => (next(Section::Series), committed),
+            Section::ProcessCells => (next(section), self.process_words()),
+            _ => (next(section), committed),
         };
-        Some(TableFill {
+        TableFill {
             table: section.name(),
             used,
             capacity: extent.capacity,
-            committed_bytes: committed * 8,
+            committed_bytes: committed.min(extent.words as u64) * 8,
             capacity_bytes: extent.words as u64 * 8,
-        })
+        }
     }
 
     fn slot_words(&self) -> impl Iterator<Item = &[crate::sync::AtomicU64]> {

@@ -134,6 +134,37 @@ impl<G: Geometry> ShardedCells<G> {
         self.add_fallback(cell, n);
     }
 
+    /// Adds to two cells, one after the other: a process killed between leaves the second as it was.
+    #[inline(always)]
+    pub(crate) fn add_two(&self, first: (usize, u64), second: (usize, u64)) {
+        let last = self.geometry.cells() - 1;
+        let (first, second) = ((first.0.min(last), first.1), (second.0.min(last), second.1));
+        #[cfg(restartable)]
+        {
+            let (cpus, stride, area) = (
+                self.geometry.cpus(),
+                self.geometry.stride_bytes(),
+                area_offset(),
+            );
+            if area != 0 {
+                // SAFETY: R1 and R3, as in `add`.
+                let is_added = unsafe { arch::add(self.at(first.0), cpus, stride, area, first.1) };
+                if !is_added {
+                    self.add_fallback(first.0, first.1);
+                }
+                // SAFETY: R1 and R3, as in `add`.
+                let is_added =
+                    unsafe { arch::add(self.at(second.0), cpus, stride, area, second.1) };
+                if !is_added {
+                    self.add_fallback(second.0, second.1);
+                }
+                return;
+            }
+        }
+        self.add_fallback(first.0, first.1);
+        self.add_fallback(second.0, second.1);
+    }
+
     /// Adds to the cell of floats at `cell`; a cell beyond the last means the last.
     #[inline(always)]
     pub(crate) fn add_f64(&self, cell: usize, n: f64) {

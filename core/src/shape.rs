@@ -1,6 +1,6 @@
 //! The shape of a family's series, made once a process: shards, cells, and the search for a bucket.
 
-use crate::buckets::{Buckets, log_linear_index, log_linear_lower_bound};
+use crate::buckets::{Buckets, LogLinearIndex, log_linear_lower_bound};
 use crate::cell::Placement;
 use crate::layout::{PAGE_BYTES, Section};
 use crate::record::FamilyRecord;
@@ -14,15 +14,14 @@ pub(crate) struct Shape {
     pub(crate) segment: &'static Segment,
     pub(crate) scale: Scale,
     placement: Placement,
+    stride_bytes: u64,
     search: Search,
 }
 
 /// How to find the bucket of a value.
 #[derive(Debug)]
 enum Search {
-    LogLinear {
-        precision: u8,
-    },
+    LogLinear(LogLinearIndex),
     Explicit(Box<Explicit>),
     /// One bucket for everything.
     One,
@@ -45,7 +44,7 @@ impl Shape {
         let search = match known.spec.buckets.as_ref() {
             None => Search::One,
             Some(buckets) => match buckets.log_linear_parts() {
-                Some((precision, _)) => Search::LogLinear { precision },
+                Some((precision, _)) => Search::LogLinear(LogLinearIndex::new(precision)),
                 None => Search::Explicit(Box::new(Explicit::new(buckets))),
             },
         };
@@ -53,6 +52,7 @@ impl Shape {
             segment,
             scale: known.spec.unit.scale(),
             placement: known.placement,
+            stride_bytes: stride_bytes(&known.placement),
             search,
         }
     }
@@ -65,6 +65,7 @@ impl Shape {
         Shape {
             segment,
             scale: Scale::ONE,
+            stride_bytes: stride_bytes(&placement),
             placement,
             search: Search::One,
         }
@@ -78,11 +79,15 @@ impl Shape {
     #[inline(always)]
     pub(crate) fn bucket(&self, value: u64) -> usize {
         match &self.search {
-            Search::LogLinear { precision } => log_linear_index(value, *precision),
+            Search::LogLinear(index) => index.of(value),
             Search::Explicit(explicit) => explicit.bucket(value),
             Search::One => 0,
         }
     }
+}
+
+fn stride_bytes(placement: &Placement) -> u64 {
+    u64::from(placement.stride_pages) * PAGE_BYTES
 }
 
 impl Explicit {
@@ -97,7 +102,8 @@ impl Explicit {
 
     #[inline(always)]
     fn bucket(&self, value: u64) -> usize {
-        let start = usize::from(self.start[log_linear_index(value, START_PRECISION)]);
+        const INDEX: LogLinearIndex = LogLinearIndex::new(START_PRECISION);
+        let start = usize::from(self.start[INDEX.of(value)]);
         let rest = self.bounds.get(start..).unwrap_or_default();
         start + rest.iter().take_while(|&&bound| bound < value).count()
     }
@@ -110,7 +116,7 @@ impl Geometry for &'static Shape {
     }
     #[inline(always)]
     fn stride_bytes(&self) -> u64 {
-        u64::from(self.placement.stride_pages) * PAGE_BYTES
+        self.stride_bytes
     }
     #[inline(always)]
     fn cpus(&self) -> u32 {
@@ -125,6 +131,7 @@ impl Geometry for &'static Shape {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::buckets::log_linear_index;
     use proptest::prelude::*;
 
     proptest! {

@@ -1,0 +1,154 @@
+//! The exporter and other programs that the tests start beside the workers.
+
+use std::env;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::worker::lines_of;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A server on a port of the loopback. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Server {
+    /// Starts the exporter on `segment` and waits until it says where it listens.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn exporter(segment: &Path) -> Server {
+        let program = program("tachograph-exporter", "TACHOGRAPH_EXPORTER");
+        let child = Command::new(&program)
+            .arg("--segment")
+            .arg(segment)
+            .args(["--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; ./check builds it", program.display()));
+        let mut server = Server {
+            child,
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+        };
+        let lines = lines_of(server.child.stderr.take().expect("a pipe"));
+        while server.address.port() == 0 {
+            let line = lines.recv_timeout(LIMIT).expect("the exporter's address");
+            server.address = address_in(&line).unwrap_or(server.address);
+        }
+        server
+    }
+
+    /// Starts a Prometheus server that scrapes `target` each second and keeps its files in `folder`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn prometheus(target: SocketAddr, folder: &Path) -> Server {
+        let config = folder.join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        );
+        std::fs::write(&config, text).expect("room for a file");
+        // Somebody else could take the port before the server does; then its start fails, and the test.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.join("tsdb").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=error")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("`prometheus` is installed; ./check does it");
+        Server { child, address }
+    }
+}
+
+/// A program of this workspace: named by the environment, or beside the tests.
+fn program(name: &str, variable: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(
+        || {
+            let test = env::current_exe().expect("a path");
+            test.ancestors().nth(2).expect("target/profile").join(name)
+        },
+        Into::into,
+    )
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let from = line.find("127.0.0.1:")?;
+    let rest = &line[from..];
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
+    rest[..end.unwrap_or(rest.len())].parse().ok()
+}
+
+/// Runs a program to its end with `input` on its standard input.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(mut command: Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; ./check installs it"));
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let mut errors = child.stderr.take().expect("a pipe");
+    thread::scope(|scope| {
+        // It may end before it has read all.
+        scope.spawn(move || pipe.write_all(input.as_bytes()));
+        let stderr = scope.spawn(move || {
+            let mut text = Vec::new();
+            errors.read_to_end(&mut text).map(|_| text)
+        });
+        let mut output = child.wait_with_output().expect("it is ours");
+        output.stderr = stderr
+            .join()
+            .expect("no panic")
+            .expect("a pipe can be read");
+        output
+    })
+}
+
+/// The Python that has the official client.
+pub fn python() -> PathBuf {
+    env::var_os("TACHOGRAPH_PYTHON").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python"),
+        Into::into,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_a_line() {
+        let expected = "127.0.0.1:9464".parse().ok();
+        assert_eq!(address_in("on http://127.0.0.1:9464/metrics"), expected);
+        assert_eq!(address_in("127.0.0.1:9464"), expected);
+        assert_eq!(address_in("nothing"), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! A real Prometheus server ends up with exactly what the segment shows, although processes were killed.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tachograph::{Reader, SegmentOptions};
+use tachograph_tests::ack::AckFile;
+use tachograph_tests::scratch::Scratch;
+use tachograph_tests::server::Server;
+use tachograph_tests::verdict::{Shown, counter_value};
+use tachograph_tests::worker::{PATIENCE, Worker};
+use tachograph_tests::{eventually, http, long, update};
+
+const WRITER: &str = env!("CARGO_BIN_EXE_writer");
+const PROCESSES: usize = 3;
+const THREADS: usize = 2;
+
+/// The only value that a query gives; `None` while there is none.
+fn query(prometheus: SocketAddr, query: &str) -> Option<f64> {
+    let target = format!("/api/v1/query?query={}", http::percent_encoded(query));
+    let answer = http::get(prometheus, &target, "application/json").ok()?;
+    let json: Value = serde_json::from_str(&answer.body).ok()?;
+    let result = json["data"]["result"].as_array()?;
+    assert!(result.len() <= 1, "{query}: {json}");
+    result.first()?["value"][1].as_str()?.parse().ok()
+}
+
+fn start(scratch: &Scratch, process: usize) -> Worker {
+    let mut arguments = vec![
+        "count".into(),
+        "--acks".into(),
+        scratch.acks().into_os_string(),
+    ];
+    arguments.push(format!("--threads={THREADS}").into());
+    arguments.push(format!("--first={}", process * THREADS).into());
+    let mut worker = Worker::start(WRITER, &scratch.segment(), &[], arguments);
+    worker.close_input();
+    worker
+}
+
+/// Kills and restarts processes for a while; at the end all have stopped by themselves.
+fn storm(scratch: &Scratch) {
+    let acks = AckFile::create(&scratch.acks(), PROCESSES * THREADS).unwrap();
+    let mut workers: Vec<Worker> = (0..PROCESSES).map(|at| start(scratch, at)).collect();
+    for _ in 0..if long() { 120 } else { 16 } {
+        thread::sleep(Duration::from_millis(500));
+        let at = fastrand::usize(..PROCESSES);
+        workers.push(start(scratch, at));
+        workers.swap_remove(at).kill();
+    }
+    acks.stop();
+    workers
+        .into_iter()
+        .for_each(|worker| worker.finish(PATIENCE));
+}
+
+#[test]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has floats; the sums stay below 2^53"
+)]
+fn prometheus_shows_the_final_sums() {
+    let scratch = Scratch::new();
+    SegmentOptions::new()
+        .path(scratch.segment())
+        .attach()
+        .unwrap();
+    let exporter = Server::exporter(&scratch.segment());
+    let folder = scratch.path("prometheus");
+    std::fs::create_dir(&folder).unwrap();
+    let prometheus = Server::prometheus(exporter.address, &folder);
+    let ask = |text: &str| query(prometheus.address, text);
+    eventually("Prometheus has scraped", PATIENCE, || {
+        ask("up") == Some(1.0)
+    });
+
+    storm(&scratch);
+
+    let snapshot = Reader::attach(scratch.segment())
+        .unwrap()
+        .snapshot()
+        .unwrap();
+    let counter = counter_value(&snapshot, update::SHARED_COUNTER, &[]);
+    let shared = Shown::shared(&snapshot);
+    let count: u64 = shared.counts.iter().sum();
+    assert!(counter > 1_000 && counter < 1 << 53, "{counter} updates");
+    let finals = [
+        (update::SHARED_COUNTER.to_owned(), counter as f64),
+        (format!("{}_count", update::SHARED_HISTOGRAM), count as f64),
+        (
+            format!("{}_bucket{{le=\"+Inf\"}}", update::SHARED_HISTOGRAM),
+            count as f64,
+        ),
+        (
+            format!("sum({})", update::OWN_COUNTER),
+            own_sum(&snapshot) as f64,
+        ),
+    ];
+    for (text, expected) in &finals {
+        let mut shown = None;
+        eventually(&format!("{text} is {expected}"), PATIENCE, || {
+            shown = ask(text);
+            shown == Some(*expected)
+        });
+    }
+    // In all the time it saw no value fall, and no scrape failed.
+    for name in [update::SHARED_COUNTER, update::OWN_COUNTER] {
+        assert_eq!(
+            ask(&format!("max(resets({name}[10m]))")),
+            Some(0.0),
+            "{name}"
+        );
+    }
+    assert_eq!(ask("min_over_time(up[10m])"), Some(1.0));
+    assert!(ask("count_over_time(up[10m])").unwrap() >= 5.0);
+    // A control: the question tells one sum from the next.
+    assert_ne!(
+        ask(&format!("{} + 1", update::SHARED_COUNTER)),
+        Some(counter as f64)
+    );
+}
+
+fn own_sum(snapshot: &tachograph::Snapshot) -> u64 {
+    let threads = 0..PROCESSES * THREADS;
+    threads
+        .map(|thread| Shown::own(snapshot, thread).counter)
+        .sum()
+}
