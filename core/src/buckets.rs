@@ -8,8 +8,10 @@
 //!
 //! Both end in one overflow bucket for what lies above the highest bound.
 
+use std::num::NonZeroU64;
+
 use crate::error::Error;
-use crate::word::to_usize;
+use crate::word::{low_half, to_usize};
 
 /// Largest precision of a log-linear layout, in bits: HdrHistogram's five significant digits.
 const PRECISION_MAX: u8 = 17;
@@ -199,32 +201,35 @@ pub(crate) fn log_linear_index(value: u64, precision: u8) -> usize {
     ((octave as usize) << precision) + to_usize(value >> octave)
 }
 
-/// [`log_linear_index`] with what depends on the precision computed before.
+/// [`log_linear_index`] for a precision that is known before, in one word.
 ///
 /// The exponent of a float and the first bits of its mantissa, taken as one number, are a log-linear index
 /// but for an offset. That saves the search for the highest bit, which takes eight operations where the
 /// processor is only known to be an x86-64.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogLinearIndex {
-    precision: u8,
-    shift: u32,
-    offset: u64,
-    /// Below it, a value is its own index.
-    linear: u64,
+    /// Bits to drop from the float (low half) and the offset (high half).
+    word: NonZeroU64,
 }
 
 /// Integers below it are floats without loss.
 const EXACT_FLOAT: u64 = 1 << 53;
+/// Bits of a float's mantissa.
+const MANTISSA_BITS: u32 = 52;
 
 impl LogLinearIndex {
     pub(crate) const fn new(precision: u8) -> LogLinearIndex {
-        let (bits, bias) = (precision as u32, 1023);
+        let bits = precision as u64;
+        // The exponent of 1.0 is stored as 1023; the first octave with buckets of its own is the second.
+        let offset = (1022 + bits) << bits;
+        let word = (offset << 32) | (MANTISSA_BITS as u64 - bits);
         LogLinearIndex {
-            precision,
-            shift: 52 - bits,
-            offset: ((bias + bits as u64) << bits) - (1 << bits),
-            linear: 1 << bits,
+            word: NonZeroU64::new(word).expect("a precision is below 52 bits"),
         }
+    }
+
+    const fn shift(self) -> u32 {
+        low_half(self.word.get())
     }
 
     #[inline(always)]
@@ -232,19 +237,21 @@ impl LogLinearIndex {
         clippy::cast_precision_loss,
         reason = "the value was found to be exact as a float"
     )]
-    pub(crate) fn of(&self, value: u64) -> usize {
+    pub(crate) fn of(self, value: u64) -> usize {
         if value >= EXACT_FLOAT {
             return self.of_large(value);
         }
-        let index =
-            ((value.cast_signed() as f64).to_bits() >> self.shift).wrapping_sub(self.offset);
-        to_usize(if value < self.linear { value } else { index })
+        let float = (value.cast_signed() as f64).to_bits();
+        let index = (float >> self.shift()).wrapping_sub(self.word.get() >> 32);
+        let linear = (1 << MANTISSA_BITS) >> self.shift();
+        to_usize(if value < linear { value } else { index })
     }
 
     #[cold]
     #[inline(never)]
-    fn of_large(&self, value: u64) -> usize {
-        log_linear_index(value, self.precision)
+    fn of_large(self, value: u64) -> usize {
+        let precision = MANTISSA_BITS - self.shift();
+        log_linear_index(value, precision.to_le_bytes()[0])
     }
 }
 

@@ -72,7 +72,7 @@ impl Histogram {
     /// How many values were recorded so far, over all processes.
     pub fn count(&self) -> u64 {
         use crate::rseq::Geometry;
-        let buckets = histogram_cell::BUCKETS..self.cells.geometry().cells();
+        let buckets = histogram_cell::BUCKETS..=self.cells.geometry().last();
         buckets.map(|cell| self.cells.sum(cell)).sum()
     }
 }

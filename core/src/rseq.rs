@@ -14,7 +14,7 @@
 //! Unsafe code here rests on these invariants:
 //!
 //! - **R1** [`ShardedCells`] covers its whole run: `cell + (cpus + fallbacks - 1) * stride` lies inside for
-//!   every cell below the geometry's `cells`. Checked where one is made; geometries do not change.
+//!   every cell up to the geometry's `last`. Checked where one is made; geometries do not change.
 //! - **R2** The sequence writes nothing but `rseq_cs` of the thread's own area and one cell.
 //! - **R3** The offset of the area is only non-zero after the C library reported a registered area, whose
 //!   place relative to the thread pointer never changes while the process runs.
@@ -33,8 +33,8 @@ use crate::sync::{AtomicU64, Ordering};
 ///
 /// Implementations answer the same for ever.
 pub(crate) trait Geometry: Copy {
-    /// Cells of one shard, at least one.
-    fn cells(&self) -> usize;
+    /// The last cell of a shard.
+    fn last(&self) -> usize;
     /// From a cell of one shard to that of the next.
     fn stride_bytes(&self) -> u64;
     /// Shards written by restartable sequences.
@@ -52,8 +52,8 @@ pub(crate) struct OneCell {
 
 impl Geometry for OneCell {
     #[inline(always)]
-    fn cells(&self) -> usize {
-        1
+    fn last(&self) -> usize {
+        0
     }
     #[inline(always)]
     fn stride_bytes(&self) -> u64 {
@@ -84,9 +84,10 @@ impl<G: Geometry> ShardedCells<G> {
         let needed = shards
             .checked_sub(1)?
             .checked_mul(stride)?
-            .checked_add(geometry.cells())?;
+            .checked_add(geometry.last())?
+            .checked_add(1)?;
         let words = words.get(..needed)?;
-        let is_whole = geometry.cells() > 0 && geometry.fallbacks() > 0 && stride > 0;
+        let is_whole = geometry.fallbacks() > 0 && stride > 0;
         (is_whole && geometry.stride_bytes().is_multiple_of(8))
             .then_some(ShardedCells { words, geometry })
     }
@@ -118,7 +119,7 @@ impl<G: Geometry> ShardedCells<G> {
     /// Adds to the cell at `cell`, wrapping; a cell beyond the last means the last.
     #[inline(always)]
     pub(crate) fn add(&self, cell: usize, n: u64) {
-        let cell = cell.min(self.geometry.cells() - 1);
+        let cell = cell.min(self.geometry.last());
         #[cfg(restartable)]
         {
             let (cpus, stride, area) = (
@@ -126,7 +127,7 @@ impl<G: Geometry> ShardedCells<G> {
                 self.geometry.stride_bytes(),
                 area_offset(),
             );
-            // SAFETY: R1: `cell` is below the cells of a shard; R3: a non-zero offset is a registered area.
+            // SAFETY: R1: `cell` is at most the last of a shard; R3: a non-zero offset is a registered area.
             if area != 0 && unsafe { arch::add(self.at(cell), cpus, stride, area, n) } {
                 return;
             }
@@ -137,7 +138,7 @@ impl<G: Geometry> ShardedCells<G> {
     /// Adds to two cells, one after the other: a process killed between leaves the second as it was.
     #[inline(always)]
     pub(crate) fn add_two(&self, first: (usize, u64), second: (usize, u64)) {
-        let last = self.geometry.cells() - 1;
+        let last = self.geometry.last();
         let (first, second) = ((first.0.min(last), first.1), (second.0.min(last), second.1));
         #[cfg(restartable)]
         {
@@ -168,7 +169,7 @@ impl<G: Geometry> ShardedCells<G> {
     /// Adds to the cell of floats at `cell`; a cell beyond the last means the last.
     #[inline(always)]
     pub(crate) fn add_f64(&self, cell: usize, n: f64) {
-        let cell = cell.min(self.geometry.cells() - 1);
+        let cell = cell.min(self.geometry.last());
         #[cfg(restartable)]
         {
             let (cpus, stride, area) = (
@@ -323,8 +324,8 @@ mod tests {
     }
 
     impl Geometry for Wide {
-        fn cells(&self) -> usize {
-            self.cells
+        fn last(&self) -> usize {
+            self.cells - 1
         }
         fn stride_bytes(&self) -> u64 {
             self.pages * PAGE_BYTES
@@ -376,7 +377,6 @@ mod tests {
         assert!(!fits(PAGE_WORDS + 1, 1, (0, 1)));
         assert!(!fits(1, 1, (0, 0)));
         assert!(!fits(1, 1, (1, 0)));
-        assert!(!fits(0, 1, (0, 1)));
         assert!(!fits(1, 0, (0, 1)));
     }
 

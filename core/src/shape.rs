@@ -7,24 +7,49 @@ use crate::record::FamilyRecord;
 use crate::rseq::Geometry;
 use crate::segment::Segment;
 use crate::unit::Scale;
+use crate::word::low_half;
 
 /// Everything that the handles of one family share.
+///
+/// What a record needs comes first and is packed, because loads are what it spends most on.
 #[derive(Debug)]
 pub(crate) struct Shape {
+    /// The index of a log-linear family; `None` for the others.
+    index: Option<LogLinearIndex>,
+    shards: Shards,
+    last: usize,
+    search: Search,
     pub(crate) segment: &'static Segment,
     pub(crate) scale: Scale,
     placement: Placement,
-    stride_bytes: u64,
-    search: Search,
 }
 
-/// How to find the bucket of a value.
+/// How to find the bucket of a value without a log-linear index.
 #[derive(Debug)]
 enum Search {
-    LogLinear(LogLinearIndex),
     Explicit(Box<Explicit>),
     /// One bucket for everything.
     One,
+}
+
+/// Stride in bytes (from bit 16) and CPU shards of a series, in one word.
+#[derive(Debug, Clone, Copy)]
+struct Shards(u64);
+
+impl Shards {
+    fn of(placement: &Placement) -> Shards {
+        Shards((u64::from(placement.stride_pages) * PAGE_BYTES) << 16 | u64::from(placement.cpus))
+    }
+
+    #[inline(always)]
+    const fn stride_bytes(self) -> u64 {
+        self.0 >> 16
+    }
+
+    #[inline(always)]
+    const fn cpus(self) -> u32 {
+        low_half(self.0 & 0xffff)
+    }
 }
 
 /// Explicit bounds behind a table that says where to start: usually one comparison is left.
@@ -41,19 +66,16 @@ const START_COUNT: usize = (64 - START_PRECISION as usize + 1) << START_PRECISIO
 
 impl Shape {
     pub(crate) fn new(segment: &'static Segment, known: &FamilyRecord) -> Shape {
-        let search = match known.spec.buckets.as_ref() {
-            None => Search::One,
-            Some(buckets) => match buckets.log_linear_parts() {
-                Some((precision, _)) => Search::LogLinear(LogLinearIndex::new(precision)),
-                None => Search::Explicit(Box::new(Explicit::new(buckets))),
-            },
-        };
+        let buckets = known.spec.buckets.as_ref();
+        let log_linear = buckets.and_then(Buckets::log_linear_parts);
+        let explicit = buckets.filter(|buckets| buckets.explicit_bounds().is_some());
         Shape {
-            segment,
+            index: log_linear.map(|(precision, _)| LogLinearIndex::new(precision)),
+            search: explicit.map_or(Search::One, |buckets| {
+                Search::Explicit(Box::new(Explicit::new(buckets)))
+            }),
             scale: known.spec.unit.scale(),
-            placement: known.placement,
-            stride_bytes: stride_bytes(&known.placement),
-            search,
+            ..Shape::of_one_bucket(segment, known.placement)
         }
     }
 
@@ -62,12 +84,18 @@ impl Shape {
         let layout = &segment.layout;
         let placement = Placement::new(layout, 2, (layout.cpu_shards, layout.fallback_shards));
         debug_assert_eq!(placement.section, Section::Counters);
+        Shape::of_one_bucket(segment, placement)
+    }
+
+    fn of_one_bucket(segment: &'static Segment, placement: Placement) -> Shape {
         Shape {
+            index: None,
+            shards: Shards::of(&placement),
+            last: placement.cells - 1,
+            search: Search::One,
             segment,
             scale: Scale::ONE,
-            stride_bytes: stride_bytes(&placement),
             placement,
-            search: Search::One,
         }
     }
 
@@ -78,16 +106,12 @@ impl Shape {
     /// The bucket of `value`; at or beyond the last one for values above the highest bound.
     #[inline(always)]
     pub(crate) fn bucket(&self, value: u64) -> usize {
-        match &self.search {
-            Search::LogLinear(index) => index.of(value),
-            Search::Explicit(explicit) => explicit.bucket(value),
-            Search::One => 0,
+        match (self.index, &self.search) {
+            (Some(index), _) => index.of(value),
+            (None, Search::Explicit(explicit)) => explicit.bucket(value),
+            (None, Search::One) => 0,
         }
     }
-}
-
-fn stride_bytes(placement: &Placement) -> u64 {
-    u64::from(placement.stride_pages) * PAGE_BYTES
 }
 
 impl Explicit {
@@ -111,16 +135,16 @@ impl Explicit {
 
 impl Geometry for &'static Shape {
     #[inline(always)]
-    fn cells(&self) -> usize {
-        self.placement.cells
+    fn last(&self) -> usize {
+        self.last
     }
     #[inline(always)]
     fn stride_bytes(&self) -> u64 {
-        self.stride_bytes
+        self.shards.stride_bytes()
     }
     #[inline(always)]
     fn cpus(&self) -> u32 {
-        self.placement.cpus
+        self.shards.cpus()
     }
     #[inline(always)]
     fn fallbacks(&self) -> u32 {
