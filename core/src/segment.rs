@@ -16,7 +16,9 @@
 )]
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+#[cfg(not(all(test, loom)))]
+use std::path::Path;
+use std::path::PathBuf;
 
 use crate::claim;
 use crate::error::Error;
@@ -111,6 +113,14 @@ impl Segment {
         let first = map.as_ptr().cast::<AtomicU64>();
         // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
         let words = unsafe { std::slice::from_raw_parts(first, layout.words) };
+        // The mapping pins the description it was made from, and a forked child inherits the mapping: a lock
+        // of that description would outlive its process. So locks go to a description of their own.
+        let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let file = File::options()
+            .read(true)
+            .write(writable)
+            .open(own)
+            .unwrap_or(file);
         let mapping = Some(Mapping { _map: map, file });
         Ok(Segment {
             layout,

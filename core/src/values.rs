@@ -125,15 +125,17 @@ impl Pass<'_> {
         let first = self.bucket_counts.len();
         let mut counts = std::mem::take(&mut self.bucket_counts);
         counts.resize(first + source.placement.cells - histogram_cell::BUCKETS, 0);
-        let mut sum = 0u128;
+        // All sums before all buckets: a record adds to its bucket first, perhaps in another shard, so a value
+        // that is in the sum is in a bucket; the sum never runs ahead. Pairs with the order of the adds.
+        let sum = self
+            .shards(&source.placement, source.cells.sharded)
+            .map(|cells| u128::from(cells[histogram_cell::SUM].load(Ordering::Acquire)))
+            .sum();
         for cells in self.shards(&source.placement, source.cells.sharded) {
-            // Buckets before the sum, which a record adds to last: a value that counts is in the sum, or
-            // will be; the sum never runs ahead.
             let buckets = &cells[histogram_cell::BUCKETS..];
             for (count, bucket) in counts[first..].iter_mut().zip(buckets) {
                 *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
             }
-            sum += u128::from(cells[histogram_cell::SUM].load(Ordering::Relaxed));
         }
         self.bucket_counts = counts;
         Value::Histogram { first, sum }

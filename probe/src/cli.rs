@@ -35,7 +35,7 @@ const EVERYWHERE: &str = "Options of every command";
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The segment: a file, or a directory with one *.seg in it [default:
-    /// $TACHOGRAPH_SEGMENT, else /dev/shm/tachograph-<uid>/default.seg]
+    /// $TACHOGRAPH_SEGMENT, else /dev/shm/tachograph-UID/default.seg]
     #[arg(long, short, global = true, value_name = "PATH", help_heading = EVERYWHERE)]
     pub(crate) segment: Option<PathBuf>,
     /// How data is printed [default: text; of dump: json]
