@@ -2,7 +2,7 @@
 
 use once_cell::race::OnceBox;
 
-use crate::cell::{Placement, gauge_cells};
+use crate::cell::{Placement, gauge_cells, gauge_word};
 use crate::error::Error;
 use crate::labels::LabelSet;
 use crate::layout::{PAGE_WORDS, Section, family, to_usize};
@@ -24,6 +24,10 @@ pub(crate) struct Attached {
     slot: AtomicU64,
     /// Word offset of the process's own cells. A forked child gets another.
     run: AtomicU64,
+    /// How many own cells the handles of this process use.
+    own_cells: AtomicU64,
+    /// A bit for each own cell that shows zero from its registration on.
+    starts_at_zero: Box<[AtomicU64]>,
     /// The shape of each family that this process uses, by family, and that of the sink.
     shapes: Box<[OnceBox<Shape>]>,
     sink_shape: OnceBox<Shape>,
@@ -64,7 +68,12 @@ pub(crate) trait Resolve: Sized {
 impl Attached {
     pub(crate) fn new(segment: Segment, name: Name) -> Attached {
         let families = to_usize(segment.extent(Section::Families).capacity);
+        let own_cells = segment.extent(Section::ProcessCells).capacity;
         let attached = Attached {
+            own_cells: AtomicU64::new(PAGE_WORDS as u64),
+            starts_at_zero: (0..own_cells.div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             slot: AtomicU64::new(0),
             run: AtomicU64::new(0),
             shapes: (0..families).map(|_| OnceBox::new()).collect(),
@@ -72,31 +81,55 @@ impl Attached {
             segment,
             name,
         };
-        attached.claim_slot(PAGE_WORDS as u64);
+        attached.claim_slot();
         attached
     }
 
-    /// Takes a slot for this process, with memory for its first own cells; the sink's where there is none.
+    /// Takes a slot for this process, with memory for the own cells that its handles use; the sink's where
+    /// there is none.
     ///
     /// Runs in a forked child too: it takes no lock of this process.
-    pub(crate) fn claim_slot(&self, cells: u64) {
-        let claimed = process::claim_slot(&self.segment, self.name);
-        match claimed {
+    pub(crate) fn claim_slot(&self) {
+        let cells = self.own_cells.load(Ordering::Relaxed);
+        match process::claim_slot(&self.segment, self.name) {
             Some(slot) if process::commit_cells(&self.segment, slot, cells).is_ok() => {
-                self.use_slot(slot)
+                self.use_slot(slot);
+                self.show_zeros();
             }
-            Some(_) => {
-                self.segment.count_loss(Loss::NoSpace);
-                self.use_slot(self.segment.layout.sink_run());
-            }
-            None => self.give_up_slot(),
+            Some(_) => self.give_up_slot(Loss::NoSpace),
+            None => self.give_up_slot(Loss::ProcessTable),
         }
     }
 
     /// Leaves this process without a slot: its gauges go to the sink.
-    pub(crate) fn give_up_slot(&self) {
-        self.segment.count_loss(Loss::ProcessTable);
+    pub(crate) fn give_up_slot(&self, loss: Loss) {
+        self.segment.count_loss(loss);
         self.use_slot(self.segment.layout.sink_run());
+    }
+
+    /// Shows zero in every own cell that starts at it, as a forked child has it from its parent.
+    fn show_zeros(&self) {
+        for (index, bits) in (0u32..).zip(&self.starts_at_zero) {
+            let mut bits = bits.load(Ordering::Relaxed);
+            while bits != 0 {
+                self.show_zero(index * 64 + bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    fn show_zero(&self, index: u32) {
+        let (absent, zero) = (gauge_word::ABSENT, gauge_word::ZERO);
+        let cell = self.own_cell(index);
+        let _ = cell.compare_exchange(absent, zero, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Makes an own cell show zero until it is set, here and in forked children.
+    pub(crate) fn start_at_zero(&self, index: u32) {
+        if let Some(bits) = self.starts_at_zero.get(index as usize / 64) {
+            bits.fetch_or(1 << (index % 64), Ordering::Relaxed);
+        }
+        self.show_zero(index);
     }
 
     fn use_slot(&self, slot: u32) {
@@ -110,18 +143,6 @@ impl Attached {
 
     fn slot(&self) -> u32 {
         crate::layout::low_half(self.slot.load(Ordering::Relaxed))
-    }
-
-    /// How many own cells the process has memory for.
-    pub(crate) fn cells_committed(&self) -> u64 {
-        let words = self.segment.entry(
-            Section::Processes,
-            self.slot(),
-            crate::layout::process::WORDS,
-        );
-        words.map_or(0, |words| {
-            words[crate::layout::process::CELLS_COMMITTED].load(Ordering::Relaxed)
-        })
     }
 
     /// The process's own cell at `index`.
@@ -214,17 +235,25 @@ impl Attached {
         cells: SeriesCells,
         outcome: Outcome,
     ) -> Result<Resolved, Error> {
-        let (own, _) = gauge_cells(known.spec.kind);
+        let (own, shared) = gauge_cells(known.spec.kind);
+        let full = |section: Section, capacity| Error::Full {
+            table: section.name(),
+            capacity,
+        };
+        if shared > 0 {
+            let cells_there = self.segment.extent(Section::SharedCells).capacity;
+            if u64::from(cells.shared) + shared > cells_there {
+                return Err(full(Section::SharedCells, cells_there));
+            }
+        }
         if own > 0 {
             let run = self.segment.extent(Section::ProcessCells).capacity;
             let needed = u64::from(cells.own) + own;
             if needed > run {
-                return Err(Error::Full {
-                    table: Section::ProcessCells.name(),
-                    capacity: run,
-                });
+                return Err(full(Section::ProcessCells, run));
             }
             process::commit_cells(&self.segment, self.slot(), needed)?;
+            self.own_cells.fetch_max(needed, Ordering::Relaxed);
         }
         Ok(Resolved { cells, outcome })
     }
@@ -236,6 +265,10 @@ impl Attached {
         first: u64,
         geometry: G,
     ) -> Option<ShardedCells<G>> {
+        let capacity = self.segment.extent(placement.section).capacity;
+        if first >= capacity || placement.align(first) != first {
+            return None;
+        }
         let section = self.segment.section(placement.section);
         let offset = usize::try_from(placement.offset(&self.segment.layout, first)).ok()?;
         ShardedCells::new(section.get(offset..)?, geometry)
@@ -271,6 +304,7 @@ pub(crate) fn loss_of(error: &Error) -> Loss {
         Error::Full { table, .. } if *table == Section::Series.name() => Loss::SeriesTable,
         Error::Full { table, .. } if *table == Section::Strings.name() => Loss::Strings,
         Error::Full { table, .. } if *table == Section::Families.name() => Loss::FamilyTable,
+        Error::Io { .. } => Loss::NoSpace,
         _ => Loss::Cells,
     }
 }

@@ -70,7 +70,7 @@ impl Watched {
 
     fn is_published(&self, segment: &Segment, index: u32) -> bool {
         let words = segment.entry(self.section, index, self.entry_words);
-        words.is_some_and(|words| state::of(words[0].load(Ordering::Relaxed)) == state::PUBLISHED)
+        words.is_some_and(|words| state::of(words[0].load(Ordering::Acquire)) == state::PUBLISHED)
     }
 
     /// Whether a record was published that had not been when this was last asked.
@@ -117,19 +117,20 @@ impl Catalogue {
 
     fn rebuild(&mut self, segment: &Segment) {
         self.damage.clear();
-        let arena = record::arena(segment);
         let mut families: HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)> = HashMap::new();
         for index in 0..self.families.seen {
-            match record::read_family(segment, arena, index) {
+            match record::read_family(segment, index) {
                 Ok(Some(found)) => drop(families.insert(index, (found, Vec::new()))),
                 Ok(None) => {}
                 Err(reason) => self.note(Section::Families, index, reason),
             }
         }
+        let mut budget = Budget::new(segment);
         let mut names = Names::default();
         for index in 0..self.series.seen {
-            match self.read_series(segment, arena, index, &families, &mut names) {
-                Ok(Some(found)) => {
+            match read_series(segment, index, &families, &mut budget) {
+                Ok(Some(mut found)) => {
+                    found.labels.iter_mut().for_each(|label| names.share(label));
                     let family = families.get_mut(&found.family);
                     family.expect("its family was looked up").1.push(found);
                 }
@@ -138,25 +139,6 @@ impl Catalogue {
             }
         }
         self.arrange(families);
-    }
-
-    fn read_series(
-        &self,
-        segment: &Segment,
-        arena: &[crate::sync::AtomicU64],
-        index: u32,
-        families: &HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>,
-        names: &mut Names,
-    ) -> Result<Option<SeriesRecord>, &'static str> {
-        let Some(mut found) = record::read_series(segment, arena, index)? else {
-            return Ok(None);
-        };
-        let (family, _) = families
-            .get(&found.family)
-            .ok_or("its family is not there")?;
-        check_cells(segment, family, found.cells)?;
-        found.labels.iter_mut().for_each(|label| names.share(label));
-        Ok(Some(found))
     }
 
     /// Sorts what was read by name and label set, dropping what is there twice.
@@ -207,6 +189,58 @@ impl Catalogue {
                 reason,
             });
         }
+    }
+}
+
+fn read_series(
+    segment: &Segment,
+    index: u32,
+    families: &HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>,
+    budget: &mut Budget,
+) -> Result<Option<SeriesRecord>, &'static str> {
+    budget.take_labels(record::label_bytes(segment, index))?;
+    let Some(found) = record::read_series(segment, index)? else {
+        return Ok(None);
+    };
+    let (family, _) = families
+        .get(&found.family)
+        .ok_or("its family is not there")?;
+    check_cells(segment, family, found.cells)?;
+    budget.take_cells(&family.placement)?;
+    Ok(Some(found))
+}
+
+/// What all series together can take: in a sound segment no two share their label bytes or cells, so that
+/// reading costs at most what the segment holds.
+struct Budget {
+    label_bytes: u64,
+    counter_cells: u64,
+    histogram_pages: u64,
+}
+
+impl Budget {
+    fn new(segment: &Segment) -> Budget {
+        Budget {
+            label_bytes: segment.extent(Section::Strings).words as u64 * 8,
+            counter_cells: segment.extent(Section::Counters).capacity,
+            histogram_pages: segment.extent(Section::Histograms).capacity,
+        }
+    }
+
+    fn take_labels(&mut self, bytes: u64) -> Result<(), &'static str> {
+        let left = self.label_bytes.checked_sub(bytes);
+        self.label_bytes = left.ok_or("its labels are those of other series")?;
+        Ok(())
+    }
+
+    fn take_cells(&mut self, placement: &Placement) -> Result<(), &'static str> {
+        let budget = match placement.section {
+            Section::Counters => &mut self.counter_cells,
+            _ => &mut self.histogram_pages,
+        };
+        let left = budget.checked_sub(placement.entries());
+        *budget = left.ok_or("its cells are those of other series")?;
+        Ok(())
     }
 }
 

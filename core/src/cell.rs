@@ -76,7 +76,7 @@ impl Placement {
     pub(crate) fn align(&self, next: u64) -> u64 {
         let page = PAGE_WORDS as u64;
         if self.section == Section::Counters && next % page + self.cells as u64 > page {
-            return next.next_multiple_of(page);
+            return next.checked_next_multiple_of(page).unwrap_or(u64::MAX);
         }
         next
     }

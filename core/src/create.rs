@@ -20,8 +20,7 @@ use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
 use crate::segment::Segment;
 
-/// `ramfs` and `hugetlbfs`, which are memory too.
-const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+/// `hugetlbfs`, which is memory too.
 const HUGETLBFS_MAGIC: FsType = FsType(0x9584_58f6);
 /// How often an attach may meet a segment that vanishes or appears under it.
 const ATTEMPTS: usize = 100;
@@ -241,7 +240,7 @@ fn check_file_system(file: &File, path: &Path, options: &SegmentOptions) -> Resu
     let found = nix::sys::statfs::fstatfs(file)
         .map_err(|errno| failure("look at the file system of", path, errno.into()))?
         .filesystem_type();
-    if options.allow_disk || [TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC].contains(&found) {
+    if options.allow_disk || [TMPFS_MAGIC, HUGETLBFS_MAGIC].contains(&found) {
         return Ok(());
     }
     let file_system = format!("a file system of type {:#x}", found.0);

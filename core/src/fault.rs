@@ -35,6 +35,9 @@ static WATCHED: [Watched; WATCHED_MAX] = [const {
     }
 }; WATCHED_MAX];
 
+/// The system's page size: pages are laid whole.
+static PAGE_BYTES: AtomicU64 = AtomicU64::new(4096);
+
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// Watches a mapping while it lives.
@@ -61,6 +64,12 @@ impl Drop for Guard {
 /// Installs a handler for SIGBUS; faults elsewhere go to the handler that was there before. Call it once,
 /// early, in a program that reads segments of others.
 pub fn install_fault_guard() {
+    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten();
+    if let Some(bytes) = page_bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
+        PAGE_BYTES.store(bytes, Ordering::Relaxed);
+    }
     PREVIOUS.get_or_init(|| {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
@@ -116,7 +125,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 
 /// Lays zero pages over the rest of a watched mapping, so that the read that faulted goes on.
 fn lay_zeros(watched: &Watched, address: u64) {
-    let page = address & !(crate::layout::PAGE_BYTES - 1);
+    let page = address & !(PAGE_BYTES.load(Ordering::Relaxed) - 1);
     let length = crate::layout::to_usize(watched.end.load(Ordering::Relaxed) - page);
     watched.faults.fetch_add(1, Ordering::Relaxed);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;

@@ -13,12 +13,13 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::sync::OnceLock;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use crate::attached::{Attached, List};
+use crate::loss::Loss;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Every segment that this process writes to.
 static ATTACHED: List = List::new();
@@ -35,11 +36,12 @@ pub(crate) fn find(is_same: impl Fn(&Attached) -> bool) -> Option<&'static Attac
 }
 
 fn follow_forks() {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
+    // A flag, not a `OnceLock`: a child forked while another thread is inside must not wait for it.
+    static INSTALLED: AtomicU64 = AtomicU64::new(0);
+    if INSTALLED.swap(1, Ordering::Relaxed) == 0 {
         // SAFETY: F1: `in_child` is such a handler, and lives as long as the program.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    });
+    }
 }
 
 extern "C" fn in_child() {
@@ -47,22 +49,40 @@ extern "C" fn in_child() {
         let Some(file) = attached.segment.file() else {
             continue;
         };
-        let cells = attached.cells_committed();
-        // Where the description cannot be replaced, the lock stays shared: the child takes the sink's place.
-        if reopen(file).is_some() {
-            attached.claim_slot(cells);
+        if !attached.segment.has_its_file() {
+            // Somebody else's file now: it is left alone.
+            attached.give_up_slot(Loss::ForkedWithoutFile);
+        } else if reopen(file, own_path(file).as_deref()).is_some() {
+            attached.claim_slot();
         } else {
-            attached.give_up_slot();
+            // Whatever else it is, the descriptor must not keep the parent's lock.
+            let _ = reopen(file, Some(c"/dev/null"));
+            attached.give_up_slot(Loss::ForkedWithoutFile);
         }
     }
 }
 
-/// Puts a description of its own behind the file's descriptor, and so lets go of the parent's lock.
-fn reopen(file: &File) -> Option<()> {
-    let mut path = [0u8; 32];
-    write!(&mut path[..31], "/proc/self/fd/{}", file.as_raw_fd()).ok()?;
-    let path = CStr::from_bytes_until_nul(&path).ok()?;
-    let new = nix::fcntl::open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+/// The path of an open descriptor, on the stack.
+fn own_path(file: &File) -> Option<PathBytes> {
+    let mut path = PathBytes([0; 32]);
+    write!(&mut path.0[..31], "/proc/self/fd/{}", file.as_raw_fd()).ok()?;
+    Some(path)
+}
+
+/// A short path that needs no allocation.
+struct PathBytes([u8; 32]);
+
+impl std::ops::Deref for PathBytes {
+    type Target = CStr;
+
+    fn deref(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+/// Puts a new description of `path` behind the file's descriptor, and so lets go of the old one's locks.
+fn reopen(file: &File, path: Option<&CStr>) -> Option<()> {
+    let new = nix::fcntl::open(path?, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     // SAFETY: F1; both descriptors are open and stay owned by whom they belong to.
     let replaced = unsafe { libc::dup3(new.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     (replaced >= 0).then_some(())

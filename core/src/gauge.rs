@@ -98,7 +98,10 @@ impl Cells {
 
     /// Draws the next ticket of a `latest` gauge: the value with the highest one was set last.
     fn stamp(&self) {
-        let ticket = self.shared().fetch_add(1, Ordering::Relaxed) + 1;
+        let ticket = self
+            .shared()
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
         self.attached
             .own_cell(self.own + 1)
             .store(ticket, Ordering::Relaxed);
@@ -328,10 +331,7 @@ fn resolve(attached: &'static Attached, known: &FamilyRecord, resolved: &Resolve
     let is_info = known.spec.kind == Kind::Info;
     if is_sum || is_info {
         // Zero is the neutral value of a sum; the other modes have none and show nothing until set.
-        let (absent, zero) = (gauge_word::ABSENT, gauge_word::ZERO);
-        let _ = cells
-            .own()
-            .compare_exchange(absent, zero, Ordering::Relaxed, Ordering::Relaxed);
+        attached.start_at_zero(cells.own);
     }
     cells
 }

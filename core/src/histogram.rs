@@ -73,7 +73,7 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         use crate::rseq::Geometry;
         let buckets = histogram_cell::BUCKETS..=self.cells.geometry().last();
-        buckets.map(|cell| self.cells.sum(cell)).sum()
+        buckets.fold(0, |sum, cell| self.cells.sum(cell).wrapping_add(sum))
     }
 }
 

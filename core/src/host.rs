@@ -20,12 +20,20 @@ pub(crate) fn now_unix_nanos() -> u64 {
     })
 }
 
-/// A random number, of the standard library's hasher, which the system seeds.
+/// A random number of the system's; a forked child draws others than its parent.
 pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    match std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        // A hasher of the standard library, which is seeded by the system too, and the time.
+        Err(_) => {
+            let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+            hasher.write_u64(now_unix_nanos());
+            hasher.finish()
+        }
+    }
 }
 
 /// The machine's possible CPUs: not the online, allowed or container's ones, which change.

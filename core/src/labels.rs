@@ -57,10 +57,14 @@ impl LabelSet {
     /// The label set of the overflow series for label sets shaped like this one.
     pub(crate) fn overflow(&self) -> LabelSet {
         let labels = decode(&self.bytes).unwrap_or_default();
-        let pairs: Vec<(&str, &str)> = labels
+        let mut pairs: Vec<(&str, &str)> = labels
             .iter()
             .map(|label| (&*label.name, OVERFLOW_VALUE))
             .collect();
+        if pairs.is_empty() {
+            // Without a label it would be the series that was refused.
+            pairs.push(("series", OVERFLOW_VALUE));
+        }
         LabelSet {
             bytes: encode(&pairs),
         }
@@ -89,6 +93,9 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Label>> {
         let name = take_text(&mut bytes)?;
         let value = take_text(&mut bytes)?;
         check_label_name(&name).ok()?;
+        if value.len() > VALUE_BYTES_MAX || labels.len() == LABELS_MAX {
+            return None;
+        }
         if labels.last().is_some_and(|last| *last.name >= *name) {
             return None;
         }

@@ -411,7 +411,7 @@ impl Layout {
     fn check_capacities(&self) -> Result<(), String> {
         if self.cpu_shards == 0
             || self.fallback_shards == 0
-            || self.shards() > usize::from(u16::MAX)
+            || u64::from(self.cpu_shards) + u64::from(self.fallback_shards) > u64::from(u16::MAX)
         {
             return Err("the shard counts are impossible".into());
         }

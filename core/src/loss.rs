@@ -18,6 +18,8 @@ pub enum Loss {
     NoSpace,
     /// A process found no slot: its gauges are not shown.
     ProcessTable,
+    /// A forked child could not open the segment's file for itself: its gauges are not shown.
+    ForkedWithoutFile,
     /// An update was not a number.
     RejectedNan,
     /// An update was negative where it must not be.
@@ -32,7 +34,7 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason, in the order of the segment's words.
-    pub const ALL: [Loss; 12] = [
+    pub const ALL: [Loss; 13] = [
         Loss::SeriesLimit,
         Loss::SeriesTable,
         Loss::FamilyTable,
@@ -40,6 +42,7 @@ impl Loss {
         Loss::Cells,
         Loss::NoSpace,
         Loss::ProcessTable,
+        Loss::ForkedWithoutFile,
         Loss::RejectedNan,
         Loss::RejectedNegative,
         Loss::RejectedInfinite,
@@ -57,6 +60,7 @@ impl Loss {
             Loss::Cells => "cells_full",
             Loss::NoSpace => "no_space",
             Loss::ProcessTable => "process_table_full",
+            Loss::ForkedWithoutFile => "forked_without_file",
             Loss::RejectedNan => "nan",
             Loss::RejectedNegative => "negative",
             Loss::RejectedInfinite => "infinite",
@@ -74,7 +78,8 @@ impl Loss {
             | Loss::Strings
             | Loss::Cells
             | Loss::NoSpace
-            | Loss::ProcessTable => LossClass::Registration,
+            | Loss::ProcessTable
+            | Loss::ForkedWithoutFile => LossClass::Registration,
             Loss::RejectedNan | Loss::RejectedNegative | Loss::RejectedInfinite => {
                 LossClass::Rejected
             }

@@ -23,10 +23,11 @@ use crate::values::{self, Living, Pass};
 /// A segment mapped for reading.
 #[derive(Debug)]
 pub struct Reader {
+    /// Dropped first: it watches the mapping only while there is one.
+    guard: Option<fault::Guard>,
     segment: Segment,
     catalogue: Catalogue,
     counter_sums: Vec<u64>,
-    _guard: Option<fault::Guard>,
 }
 
 impl Reader {
@@ -55,7 +56,7 @@ impl Reader {
             segment,
             catalogue: Catalogue::new(),
             counter_sums: Vec::new(),
-            _guard: guard,
+            guard,
         }
     }
 
@@ -105,8 +106,10 @@ impl Reader {
         Ok(snapshot)
     }
 
-    /// A file that was made shorter would fault; so does one that was, and the guard saw it.
+    /// A file that was made shorter would fault; so does one that was, and the guard saw it. A segment that
+    /// claims more memory than its file has would have its holes filled by reading them.
     fn check_size(&self) -> Result<(), Error> {
+        use std::os::unix::fs::MetadataExt;
         let Some(file) = self.segment.file() else {
             return Ok(());
         };
@@ -114,15 +117,22 @@ impl Reader {
             path: self.segment.path.clone(),
             reason: reason.into(),
         };
-        let needed = self.segment.layout.words as u64 * 8;
-        match file.metadata() {
-            Ok(found) if found.len() < needed => Err(changed("the file was truncated")),
-            Ok(_) if self._guard.as_ref().is_some_and(fault::Guard::has_faulted) => {
-                Err(changed("a page of the file could not be read"))
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(changed(&error.to_string())),
+        let found = file
+            .metadata()
+            .map_err(|error| changed(&error.to_string()))?;
+        if found.len() < self.segment.layout.words as u64 * 8 {
+            return Err(changed("the file was truncated"));
         }
+        if self.guard.as_ref().is_some_and(fault::Guard::has_faulted) {
+            return Err(changed("a page of the file could not be read"));
+        }
+        let claimed = Section::ALL
+            .into_iter()
+            .map(|section| self.fill(section).committed_bytes);
+        if claimed.fold(0, u64::saturating_add) > found.blocks().saturating_mul(512) {
+            return Err(changed("it claims more memory than the file has"));
+        }
+        Ok(())
     }
 
     /// Every process in the table, and a copy of the own cells of those that live.

@@ -141,11 +141,8 @@ pub(crate) struct FamilyRecord {
 }
 
 /// Reads family `index`: `Ok(None)` where it is not published, `Err` where it makes no sense.
-///
-/// `arena` is the committed part of the string arena, so that no hole is touched.
 pub(crate) fn read_family(
     segment: &Segment,
-    arena: &[AtomicU64],
     index: u32,
 ) -> Result<Option<FamilyRecord>, &'static str> {
     let Some(record) = segment.entry(Section::Families, index, family::WORDS) else {
@@ -155,7 +152,8 @@ pub(crate) fn read_family(
     if state::of(record[family::STATE].load(Ordering::Acquire)) != state::PUBLISHED {
         return Ok(None);
     }
-    read_published_family(&segment.layout, record, arena).map(Some)
+    // The committed part of the arena, as of now: it holds all texts of what is published.
+    read_published_family(&segment.layout, record, arena(segment)).map(Some)
 }
 
 /// Reads a record that is complete, published or found through the index.
@@ -322,10 +320,16 @@ pub(crate) fn series_labels<'a>(
     Some((words, bytes))
 }
 
+/// How long the label set of series `index` says it is, in whole words.
+pub(crate) fn label_bytes(segment: &Segment, index: u32) -> u64 {
+    let record = segment.entry(Section::Series, index, series::WORDS);
+    let labels = record.map_or(0, |record| record[series::LABELS].load(Ordering::Relaxed));
+    u64::from(split(labels).1).next_multiple_of(8)
+}
+
 /// Reads series `index`: `Ok(None)` where it is not published, `Err` where it makes no sense.
 pub(crate) fn read_series(
     segment: &Segment,
-    arena: &[AtomicU64],
     index: u32,
 ) -> Result<Option<SeriesRecord>, &'static str> {
     let Some(record) = segment.entry(Section::Series, index, series::WORDS) else {
@@ -335,7 +339,7 @@ pub(crate) fn read_series(
     if state::of(record[series::STATE].load(Ordering::Acquire)) != state::PUBLISHED {
         return Ok(None);
     }
-    let (words, bytes) = series_labels(record, arena).ok_or("its labels lie outside")?;
+    let (words, bytes) = series_labels(record, arena(segment)).ok_or("its labels lie outside")?;
     let bytes = text::load(words, bytes).ok_or("its labels lie outside")?;
     let labels = labels::decode(&bytes).ok_or("its labels make no sense")?;
     let family = u32::try_from(record[series::FAMILY].load(Ordering::Relaxed));

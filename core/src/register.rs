@@ -2,7 +2,7 @@
 //!
 //! | step | what a process killed after it leaves | who cleans it |
 //! |---|---|---|
-//! | claim | entries that nobody uses | nobody needs to: they are a few bytes |
+//! | claim | entries that nobody uses, and a seat of the family's limit | nobody needs to: they are a few bytes |
 //! | fill | the same | |
 //! | insert into the index | a complete record that readers do not see yet | whoever registers the key next publishes it |
 //! | publish | a series | |
@@ -23,18 +23,31 @@ use crate::text;
 
 /// Series records kept for overflow series, so that there is one when the table is full.
 const OVERFLOW_RESERVE_MAX: u64 = 256;
+/// How often a refused registrant looks whether another one has registered the same key.
+const LOOKS: usize = 3;
 
 /// Registers a family, or finds it and checks that it is the same.
 pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, FamilyRecord), Error> {
     let hash = text::hash(spec.name.as_bytes());
-    let entries = index(segment, Section::FamilyIndex);
-    let is_match = |record| family_has_name(segment, record, &spec.name);
-    if let Some(found) = entries.find(hash, is_match) {
+    let find = || {
+        let is_match = |record| family_has_name(segment, record, &spec.name);
+        index(segment, Section::FamilyIndex).find(hash, is_match)
+    };
+    if let Some(found) = find() {
         return existing_family(segment, found, spec);
     }
+    match new_family(segment, spec, hash) {
+        Ok(registered) => existing_family(segment, registered, spec),
+        Err(error) => match look_again(find) {
+            Some(found) => existing_family(segment, found, spec),
+            None => Err(error),
+        },
+    }
+}
+
+fn new_family(segment: &Segment, spec: &FamilySpec, hash: u64) -> Result<u32, Error> {
     let mut claims = Claims::new(segment);
-    let record = claims.take(Section::Families, 1, 0)?;
-    let record = low_half(record);
+    let record = low_half(claims.take(Section::Families, 1, 0)?);
     claims.commit(
         Section::Families,
         (u64::from(record) + 1) * family::WORDS as u64,
@@ -43,12 +56,13 @@ pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, Famil
     let bounds = claims.store_words(spec.bounds())?;
     let words = entry(segment, Section::Families, record, family::WORDS)?;
     spec.fill(words, hash, &segment.layout, text, bounds);
-    match entries.insert(hash, record, is_match) {
+    let is_match = |record| family_has_name(segment, record, &spec.name);
+    match index(segment, Section::FamilyIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
             claims.keep();
-            existing_family(segment, record, spec)
+            Ok(record)
         }
-        Insertion::Existing(found) => existing_family(segment, found, spec),
+        Insertion::Existing(found) => Ok(found),
         Insertion::Full => Err(full(segment, Section::Families)),
     }
 }
@@ -86,23 +100,48 @@ fn family_has_name(segment: &Segment, record: u32, name: &str) -> bool {
 /// Registers a series of a family, or finds it.
 pub(crate) fn series(
     segment: &Segment,
-    (family, known): (u32, &FamilyRecord),
+    known: (u32, &FamilyRecord),
     labels: &LabelSet,
     is_overflow: bool,
 ) -> Result<(u32, SeriesCells), Error> {
-    let key = [&family.to_le_bytes(), labels.bytes()].concat();
+    let key = [&known.0.to_le_bytes(), labels.bytes()].concat();
     let hash = text::hash(&key);
-    let entries = index(segment, Section::SeriesIndex);
-    let is_match = |record| series_has_key(segment, record, family, labels);
-    if let Some(found) = entries.find(hash, is_match) {
+    let find = || {
+        let is_match = |record| series_has_key(segment, record, known.0, labels);
+        index(segment, Section::SeriesIndex).find(hash, is_match)
+    };
+    if let Some(found) = find() {
         return existing_series(segment, found);
     }
-    let seat = if is_overflow {
-        None
-    } else {
-        Some(Seat::take(segment, family, known)?)
-    };
+    match new_series(segment, known, labels, hash, is_overflow) {
+        // What was missing may have gone to somebody who registered the same key meanwhile.
+        Err(error) => match look_again(find) {
+            Some(found) => existing_series(segment, found),
+            None => Err(error),
+        },
+        registered => registered,
+    }
+}
+
+/// Looks a few times more for a record that another registrant may be about to insert.
+fn look_again(find: impl Fn() -> Option<u32>) -> Option<u32> {
+    (0..LOOKS).find_map(|_| {
+        std::thread::yield_now();
+        find()
+    })
+}
+
+fn new_series(
+    segment: &Segment,
+    (family, known): (u32, &FamilyRecord),
+    labels: &LabelSet,
+    hash: u64,
+    is_overflow: bool,
+) -> Result<(u32, SeriesCells), Error> {
     let mut claims = Claims::new(segment);
+    if !is_overflow {
+        check_limit(segment, family, known)?;
+    }
     let reserve = if is_overflow {
         0
     } else {
@@ -117,7 +156,14 @@ pub(crate) fn series(
     let cells = claims.take_cells(known)?;
     let words = entry(segment, Section::Series, record, series::WORDS)?;
     record::fill_series(words, hash, family, text, cells);
-    match entries.insert(hash, record, is_match) {
+    // As late as possible: a seat that is taken and given up again refuses others meanwhile.
+    let seat = if is_overflow {
+        None
+    } else {
+        Some(Seat::take(segment, family, known)?)
+    };
+    let is_match = |record| series_has_key(segment, record, family, labels);
+    match index(segment, Section::SeriesIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
             claims.keep();
             if let Some(seat) = seat {
@@ -128,6 +174,19 @@ pub(crate) fn series(
         Insertion::Existing(found) => existing_series(segment, found),
         Insertion::Full => Err(full(segment, Section::Series)),
     }
+}
+
+/// Refuses early what [`Seat::take`] would refuse, so that a family at its limit claims nothing.
+fn check_limit(segment: &Segment, family: u32, known: &FamilyRecord) -> Result<(), Error> {
+    let words = entry(segment, Section::Families, family, family::WORDS)?;
+    let limit = known.spec.series_limit;
+    if words[family::SERIES_COUNT].load(Ordering::Relaxed) >= limit {
+        return Err(Error::SeriesLimit {
+            family: known.spec.name.clone(),
+            limit,
+        });
+    }
+    Ok(())
 }
 
 fn existing_series(segment: &Segment, index: u32) -> Result<(u32, SeriesCells), Error> {

@@ -245,7 +245,7 @@ pub(crate) use detect::recording;
 #[cfg(restartable)]
 mod detect {
     use super::{Ordering, Recording, arch};
-    use std::sync::OnceLock;
+    use once_cell::race::OnceBox;
 
     use crate::sync::AtomicU64;
 
@@ -260,13 +260,14 @@ mod detect {
     /// How this process records, and why. Decided at the first call; `verdict` is the segment's word for
     /// what another process of this boot found out.
     pub(crate) fn recording(verdict: Option<&AtomicU64>) -> Recording {
-        static DECIDED: OnceLock<Recording> = OnceLock::new();
+        // Set without a lock: a child forked while another thread decides must not wait for it.
+        static DECIDED: OnceBox<Recording> = OnceBox::new();
         *DECIDED.get_or_init(|| {
             let decision = decide(verdict);
             if let Ok(offset) = decision {
                 AREA_OFFSET.store(offset, Ordering::Relaxed);
             }
-            decision.err().unwrap_or(Recording::RestartableSequences)
+            Box::new(decision.err().unwrap_or(Recording::RestartableSequences))
         })
     }
 
@@ -295,10 +296,11 @@ mod detect {
             Some(FAILED) => false,
             _ => {
                 let passed = arch::self_test(offset);
-                if let Some(word) = verdict {
+                // Only what is certain is told to others: without a preemption nothing was learnt.
+                if let (Some(word), Some(passed)) = (verdict, passed) {
                     word.store(if passed { PASSED } else { FAILED }, Ordering::Relaxed);
                 }
-                passed
+                passed == Some(true)
             }
         }
     }

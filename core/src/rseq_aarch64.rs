@@ -169,33 +169,43 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whether a preempted sequence is aborted: a second thread on the same CPU changes a word while this one
 /// spins in a sequence that waits for it. A sound kernel aborts it before it can see the change.
-pub(super) fn self_test(area: u64) -> bool {
-    let began = Instant::now();
+///
+/// `None` where that could not be found out: no second thread, no pinning, or no preemption in time.
+pub(super) fn self_test(area: u64) -> Option<bool> {
     let turn = AtomicU64::new(0);
     let stop = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        let allowed = pin_here(area);
-        scope.spawn(|| {
+    let allowed = pin_here(area)?;
+    let verdict = std::thread::scope(|scope| {
+        let disturb = || {
             while stop.load(Ordering::Relaxed) == 0 {
                 turn.fetch_add(1, Ordering::Relaxed);
                 std::thread::yield_now();
             }
-        });
-        let mut aborted = 0;
-        let mut is_sound = true;
-        while is_sound && aborted < ROUNDS && began.elapsed() < PATIENCE {
-            match spin(area, &turn) {
-                Spin::Aborted => aborted += 1,
-                Spin::SawTheChange => is_sound = false,
-                Spin::Undisturbed => {}
-            }
-        }
+        };
+        let verdict = match std::thread::Builder::new().spawn_scoped(scope, disturb) {
+            Ok(_) => watch(area, &turn),
+            Err(_) => None,
+        };
         stop.store(1, Ordering::Relaxed);
-        if let Some(allowed) = allowed {
-            let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &allowed);
+        verdict
+    });
+    let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &allowed);
+    verdict
+}
+
+/// Spins until enough preemptions were seen to abort, or one to pass unnoticed.
+fn watch(area: u64, turn: &AtomicU64) -> Option<bool> {
+    let began = Instant::now();
+    let mut aborted = 0;
+    while began.elapsed() < PATIENCE {
+        match spin(area, turn) {
+            Spin::Aborted if aborted + 1 == ROUNDS => return Some(true),
+            Spin::Aborted => aborted += 1,
+            Spin::SawTheChange => return Some(false),
+            Spin::Undisturbed => {}
         }
-        is_sound && aborted >= ROUNDS
-    })
+    }
+    None
 }
 
 /// Keeps this thread, and those it starts, on the CPU it runs on; the CPUs it was allowed before.

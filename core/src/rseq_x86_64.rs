@@ -7,8 +7,8 @@ use crate::sync::AtomicU64;
 /// The kernel's sequences are sound on this architecture.
 pub(super) const NEEDS_SELF_TEST: bool = false;
 
-pub(super) fn self_test(_area: u64) -> bool {
-    true
+pub(super) fn self_test(_area: u64) -> Option<bool> {
+    Some(true)
 }
 
 /// Descriptor and arming of the sequence `771..772` that aborts to `773`, then the CPU's shard in `{t}`.

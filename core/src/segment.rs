@@ -46,6 +46,14 @@ struct Mapping {
     #[cfg(not(all(test, loom)))]
     _map: memmap2::MmapRaw,
     file: File,
+    inode: (u64, u64),
+}
+
+/// What tells the file from any other: device and inode.
+#[cfg(not(all(test, loom)))]
+fn inode_of(file: &File) -> std::io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().map(|found| (found.dev(), found.ino()))
 }
 
 impl Segment {
@@ -120,8 +128,13 @@ impl Segment {
             .read(true)
             .write(writable)
             .open(own)
-            .unwrap_or(file);
-        let mapping = Some(Mapping { _map: map, file });
+            .map_err(io)?;
+        let inode = inode_of(&file).map_err(io)?;
+        let mapping = Some(Mapping {
+            _map: map,
+            file,
+            inode,
+        });
         Ok(Segment {
             layout,
             identity,
@@ -177,6 +190,19 @@ impl Segment {
     /// The file, of a mapped segment.
     pub(crate) fn file(&self) -> Option<&File> {
         self.mapping.as_ref().map(|mapping| &mapping.file)
+    }
+
+    /// Device and inode of a mapped segment's file.
+    pub(crate) fn inode(&self) -> Option<(u64, u64)> {
+        self.mapping.as_ref().map(|mapping| mapping.inode)
+    }
+
+    /// Whether the descriptor still is the segment's file: a program that closes descriptors it does not
+    /// know may have given the number to another.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn has_its_file(&self) -> bool {
+        self.file()
+            .is_some_and(|file| inode_of(file).ok() == self.inode())
     }
 
     pub(crate) fn extent(&self, section: Section) -> Extent {
@@ -248,6 +274,14 @@ impl Segment {
         let Some(file) = self.file() else {
             return Ok(());
         };
+        if !self.has_its_file() {
+            let (action, path) = ("find the open descriptor of", self.path.clone());
+            return Err(Error::Io {
+                action,
+                path,
+                source: Errno::EBADF.into(),
+            });
+        }
         let bytes = words * 8;
         let position = |bytes: u64| i64::try_from(bytes).expect("a segment is below 2^63 bytes");
         loop {

@@ -328,7 +328,9 @@ pub struct HistogramView<'a> {
 impl HistogramView<'_> {
     /// How many values were recorded: the sum of the buckets, by definition.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts
+            .iter()
+            .fold(0, |sum, &count| sum.wrapping_add(count))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Values over a window of time: what two snapshots say together.
 
 use crate::buckets::Buckets;
+use crate::schema::Kind;
 use crate::snapshot::{Family, HistogramView, Number, Snapshot, ValueView};
 use crate::unit::Scale;
 
@@ -31,6 +32,9 @@ impl<'a> Window<'a> {
         let family = self.newer.family(name)?.family;
         let newer = self.newer.value(name, labels)?;
         let older = self.older.value(name, labels);
+        if matches!(family.kind, Kind::Gauge(_) | Kind::GaugeF64(_)) {
+            return None;
+        }
         let grown = match (newer, older) {
             (ValueView::Number(newer), older) => grown(newer, older)?,
             (ValueView::Histogram(newer), Some(ValueView::Histogram(older))) => {
@@ -109,7 +113,9 @@ pub struct Distribution {
 impl Distribution {
     /// How many values there are.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts
+            .iter()
+            .fold(0, |sum, &count| sum.wrapping_add(count))
     }
 
     /// Their sum.
@@ -149,7 +155,7 @@ impl Distribution {
         let rank = ((quantile.clamp(0.0, 1.0) * count as f64).ceil() as u64).clamp(1, count);
         let mut seen = 0;
         let index = self.counts.iter().position(|&count| {
-            seen += count;
+            seen = count.saturating_add(seen);
             seen >= rank
         })?;
         Some(self.upper_bound(index))

@@ -38,8 +38,8 @@ impl SegmentOptions {
     /// Every reason why there can be no segment: see [`Error`].
     pub fn attach(self) -> Result<Writer, Error> {
         let segment = crate::create::create_or_attach(&self)?;
-        let identity = segment.identity;
-        let is_same = move |other: &Attached| other.segment.identity == identity;
+        let inode = segment.inode();
+        let is_same = move |other: &Attached| other.segment.inode() == inode;
         // Decides now, so that no later add has to.
         crate::rseq::recording(Some(segment.self_test()));
         let attached = match crate::fork::find(is_same) {
@@ -232,7 +232,7 @@ impl<H: Handle> Registration<H> {
         check(&self.spec)?;
         let known = match register::family(&self.attached.segment, &self.spec) {
             Ok(known) => Some(known),
-            Err(error @ (Error::Full { .. } | Error::NoSpace { .. })) => {
+            Err(error @ (Error::Full { .. } | Error::NoSpace { .. } | Error::Io { .. })) => {
                 self.attached
                     .segment
                     .count_loss(crate::attached::loss_of(&error));
