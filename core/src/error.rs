@@ -183,7 +183,7 @@ impl fmt::Display for Error {
                 requested,
             } => write!(
                 f,
-                "{family} is registered with {property} {existing}, not {requested}; rename one of the two"
+                "{family} is registered with {property} {existing}, not {requested}; declare it alike everywhere, or rename one"
             ),
             Error::SeriesLimit { family, limit } => {
                 write!(f, "{family} has reached its limit of {limit} series")

@@ -8,6 +8,27 @@ use crate::unit::Unit;
 const NAME_BYTES_MAX: usize = 255;
 /// Longest label value, in bytes.
 const VALUE_BYTES_MAX: usize = 4096;
+/// Names that the exporter gives its own families.
+const OWN_PREFIX: &str = "tachograph_";
+/// Units that people put into names where the base unit belongs.
+const OTHER_UNITS: [&str; 16] = [
+    "_nanoseconds",
+    "_microseconds",
+    "_milliseconds",
+    "_seconds",
+    "_minutes",
+    "_hours",
+    "_ns",
+    "_us",
+    "_ms",
+    "_s",
+    "_bytes",
+    "_kilobytes",
+    "_kibibytes",
+    "_megabytes",
+    "_percent",
+    "_ratio",
+];
 /// Longest help text, in bytes.
 const HELP_BYTES_MAX: usize = 4096;
 /// Most labels of a series.
@@ -119,6 +140,10 @@ pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Re
     check_name("family name", name, |c| {
         c.is_ascii_alphanumeric() || c == '_'
     })?;
+    if name.starts_with(OWN_PREFIX) {
+        let reason = format!("names from {OWN_PREFIX} on are the exporter's; choose another");
+        return Err(invalid("family name", name, reason));
+    }
     let stem = name.strip_suffix("_total");
     if is_counter && stem.is_none() {
         return Err(invalid(
@@ -145,6 +170,8 @@ pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Re
         .is_some_and(|rest| rest.ends_with('_'));
     if !has_unit {
         let total = if is_counter { "_total" } else { "" };
+        let other = OTHER_UNITS.iter().find_map(|unit| stem.strip_suffix(unit));
+        let stem = other.unwrap_or(stem);
         let reason = format!("its unit is {base}; call it {stem}_{base}{total}");
         return Err(invalid("family name", name, reason));
     }
@@ -280,6 +307,10 @@ mod tests {
         assert!(refusal(check_family_name("wait", false, &seconds)).contains("wait_seconds"));
         assert!(
             refusal(check_family_name("cpu_total", true, &seconds)).contains("cpu_seconds_total")
+        );
+        assert!(refusal(check_family_name("wait_ms", false, &seconds)).contains("it wait_seconds"));
+        assert!(
+            refusal(check_family_name("tachograph_up", false, &Unit::NONE)).contains("exporter")
         );
         assert!(check_family_name("cpu_seconds_total", true, &seconds).is_ok());
         assert!(check_family_name("a:b", false, &Unit::NONE).is_err());

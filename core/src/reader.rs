@@ -117,6 +117,10 @@ impl Reader {
             path: self.segment.path.clone(),
             reason: reason.into(),
         };
+        // The marks before the size: memory is taken before a mark says so.
+        let claimed = Section::ALL.into_iter().fold(0u64, |sum, section| {
+            sum.saturating_add(self.fill(section).committed_bytes)
+        });
         let found = file
             .metadata()
             .map_err(|error| changed(&error.to_string()))?;
@@ -126,10 +130,7 @@ impl Reader {
         if self.guard.as_ref().is_some_and(fault::Guard::has_faulted) {
             return Err(changed("a page of the file could not be read"));
         }
-        let claimed = Section::ALL
-            .into_iter()
-            .map(|section| self.fill(section).committed_bytes);
-        if claimed.fold(0, u64::saturating_add) > found.blocks().saturating_mul(512) {
+        if claimed > found.blocks().saturating_mul(512) {
             return Err(changed("it claims more memory than the file has"));
         }
         Ok(())

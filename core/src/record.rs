@@ -111,7 +111,10 @@ impl FamilySpec {
                 requested,
             })
         };
-        let show_unit = |unit: &Unit| format!("{:?} ({:?})", unit.base(), unit.scale());
+        let show_unit = |unit: &Unit| match unit.base() {
+            "" => "none".to_owned(),
+            base => format!("{base} (recorded in {})", unit.scale()),
+        };
         if self.kind != existing.kind {
             return conflict("type", existing.kind.to_string(), self.kind.to_string());
         }

@@ -24,7 +24,7 @@ use crate::text;
 /// Series records kept for overflow series, so that there is one when the table is full.
 const OVERFLOW_RESERVE_MAX: u64 = 256;
 /// How often a refused registrant looks whether another one has registered the same key.
-const LOOKS: usize = 3;
+const LOOKS: usize = 8;
 
 /// Registers a family, or finds it and checks that it is the same.
 pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, FamilyRecord), Error> {

@@ -54,6 +54,16 @@ impl Scale {
     }
 }
 
+impl std::fmt::Display for Scale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.multiplier, self.divisor) {
+            (multiplier, divisor) if multiplier == divisor => f.write_str("base units"),
+            (multiplier, 1) => write!(f, "{multiplier} base units"),
+            (multiplier, divisor) => write!(f, "{multiplier}/{divisor} of a base unit"),
+        }
+    }
+}
+
 /// The unit that a family's values are recorded in.
 ///
 /// Values are recorded as they come (nanoseconds, bytes) and exposed in the base unit (seconds, bytes),
