@@ -6,13 +6,9 @@ use crate::number::push_number;
 use crate::plan::{push_family_header, push_label};
 use crate::report::{Digest, Report, State};
 
-/// Appends the exporter's own families, by name. A family whose name `is_taken` by the page is left out.
-pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, is_taken: &dyn Fn(&str) -> bool) {
-    let mut own = Own {
-        out,
-        report,
-        is_taken,
-    };
+/// Appends the exporter's own families, by name. Writers cannot register names with their prefix.
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report) {
+    let mut own = Own { out, report };
     own.damage();
     own.exporter();
     own.overflows();
@@ -26,7 +22,6 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, is_taken: &dyn Fn(&s
 struct Own<'a> {
     out: &'a mut Vec<u8>,
     report: &'a Report,
-    is_taken: &'a dyn Fn(&str) -> bool,
 }
 
 /// The lines of one family.
@@ -63,9 +58,6 @@ impl<'a> Own<'a> {
         help: &str,
         write: impl FnOnce(&mut Samples<'_>, &'a Report),
     ) {
-        if (self.is_taken)(name) {
-            return;
-        }
         let start = self.out.len();
         push_family_header(self.out, name, kind, help);
         let header_end = self.out.len();
@@ -326,15 +318,15 @@ mod tests {
         }
     }
 
-    fn page(is_taken: &dyn Fn(&str) -> bool) -> String {
+    fn page() -> String {
         let mut out = Vec::new();
-        push_own_metrics(&mut out, &report(), is_taken);
+        push_own_metrics(&mut out, &report());
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn every_family_is_there_in_order() {
-        let page = page(&|_| false);
+        let page = page();
         for line in [
             "tachograph_damaged_records{segment=\"a\"} 0",
             "tachograph_exporter_conflicts{segment=\"a\"} 1",
@@ -363,12 +355,5 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .collect();
         assert!(names.is_sorted(), "{names:?}");
-    }
-
-    #[test]
-    fn names_of_users_are_left_to_them() {
-        let page = page(&|name| name == "tachograph_series");
-        assert!(!page.contains("tachograph_series"));
-        assert!(page.contains("tachograph_segments 2"));
     }
 }

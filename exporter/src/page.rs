@@ -1,11 +1,13 @@
 //! One scrape: segments are read, their families rendered, the exporter's own put behind them.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tachograph::Snapshot;
 
+use crate::log;
 use crate::own::push_own_metrics;
 use crate::report::{ConflictReport, Digest, Report, SegmentReport};
 use crate::share::Shared;
@@ -36,6 +38,7 @@ impl Pages {
                 renderer: TextRenderer::new(),
                 scrapes: 0,
                 spare: Arc::default(),
+                told: HashSet::new(),
             })),
             shared: Arc::new(Shared::new()),
         }
@@ -67,6 +70,8 @@ struct Scraper {
     renderer: TextRenderer,
     scrapes: u64,
     spare: Arc<Mutex<Vec<u8>>>,
+    /// Conflicts that the log has named.
+    told: HashSet<(String, String)>,
 }
 
 impl Scraper {
@@ -90,14 +95,22 @@ impl Scraper {
             family: it.family.clone(),
             reason: it.reason.clone(),
         });
+        let conflicts: Vec<ConflictReport> = conflicts.collect();
+        for it in &conflicts {
+            if self.told.insert((it.segment.clone(), it.family.clone())) {
+                let (family, reason) = (&it.family, &it.reason);
+                log(&format!(
+                    "{family} is not shown: {reason}; rename one of the two"
+                ));
+            }
+        }
         let report = Report {
-            conflicts: conflicts.collect(),
+            conflicts,
             segments: readings.iter().map(report_on).collect(),
             scrapes: self.scrapes,
             duration: start.elapsed(),
         };
-        let renderer = &self.renderer;
-        push_own_metrics(&mut text, &report, &|name| renderer.has_name(name));
+        push_own_metrics(&mut text, &report);
         Page {
             text: Bytes::from_owner(Lease {
                 text,

@@ -87,11 +87,6 @@ impl Plan {
             )
     }
 
-    /// Whether a group of the page uses this sample name.
-    pub(crate) fn has_name(&self, name: &str) -> bool {
-        self.names.contains(name)
-    }
-
     pub(crate) fn new(segments: &[(Option<&str>, &Snapshot)]) -> Plan {
         let mut plan = Plan {
             made_from: segments

@@ -36,8 +36,10 @@ pub struct SegmentReport {
 /// Whether a segment can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// There is none yet, or no more.
+    /// There is none yet.
     Absent,
+    /// There was one, and it is gone.
+    Removed,
     /// It is attached.
     Attached,
     /// It is there and cannot be read; the message says why.
@@ -113,6 +115,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             State::Absent => f.write_str("waiting for it to appear"),
+            State::Removed => f.write_str("was removed; waiting for a new one"),
             State::Attached => f.write_str("attached"),
             State::Unusable(reason) => f.write_str(reason),
         }

@@ -146,14 +146,23 @@ impl Segment {
 
     fn fail(&mut self, error: &Error) {
         self.enter(match error {
+            Error::NotFound { .. } if self.was_attached() => State::Removed,
             Error::NotFound { .. } => State::Absent,
             other => State::Unusable(other.to_string()),
         });
     }
 
+    fn was_attached(&self) -> bool {
+        matches!(self.state, Some(State::Attached | State::Removed))
+    }
+
     fn enter(&mut self, state: State) {
         if self.state.as_ref() != Some(&state) {
-            log(&format!("{}: {state}", self.path.display()));
+            match &state {
+                // The reason names the path itself.
+                State::Unusable(reason) => log(reason),
+                state => log(&format!("{}: {state}", self.path.display())),
+            }
             self.state = Some(state);
         }
     }

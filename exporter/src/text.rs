@@ -59,11 +59,6 @@ impl TextRenderer {
     pub fn conflicts(&self) -> &[Conflict] {
         &self.plan.conflicts
     }
-
-    /// Whether the last page may hold samples of this name.
-    pub fn has_name(&self, name: &str) -> bool {
-        self.plan.has_name(name)
-    }
 }
 
 /// Walks a plan and adds the numbers.

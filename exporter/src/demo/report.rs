@@ -44,7 +44,8 @@ Try, in another terminal:
   kill -9 {first}
 
 The last one kills a worker at whatever it does. Its counts stay, its gauges vanish, another worker takes
-its place, and the document that was in flight, if one was, is named here.
+its place, and the document that was in flight is named here. Workers rest between documents, so often
+there is none.
 Ctrl-C ends the demo and removes all that it made.
 "
     )
