@@ -15,7 +15,7 @@ use crate::index::{Index, Insertion};
 use crate::layout::{process, state};
 use crate::process::{self as slots, Facts, Name};
 use crate::record;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, release};
 
 std::thread_local!(static WEAKENED: Cell<&'static str> = const { Cell::new("") });
 
@@ -51,6 +51,76 @@ fn words(count: usize) -> Arc<[AtomicU64]> {
 }
 
 const HASH: u64 = 0x1234_5678_0000_0001;
+
+/// Two creators of one segment and the name they want. Linking is one system call that either gives the name
+/// or says that it is taken; it orders as a release, finding the name as an acquire.
+struct Creation {
+    name: Arc<[AtomicU64]>,
+    headers: [Arc<[AtomicU64]>; 2],
+}
+
+impl Creation {
+    fn new() -> Creation {
+        Creation {
+            name: words(1),
+            headers: [words(2), words(2)],
+        }
+    }
+
+    fn share(&self) -> Creation {
+        Creation {
+            name: self.name.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+
+    /// The segment that has the name, if any: its creator and its header.
+    fn attach(&self) -> Option<(u64, [u64; 2])> {
+        let creator = self.name[0].load(Ordering::Acquire).checked_sub(1)?;
+        let header = &self.headers[usize::try_from(creator).unwrap()];
+        Some((
+            creator,
+            [0, 1].map(|word| header[word].load(Ordering::Relaxed)),
+        ))
+    }
+
+    /// Attach, or fill a header in private, link it, and attach to whichever has the name.
+    fn create_or_attach(&self, me: u64) -> (u64, [u64; 2]) {
+        if let Some(found) = self.attach() {
+            return found;
+        }
+        let header = &self.headers[usize::try_from(me).unwrap()];
+        header
+            .iter()
+            .for_each(|word| word.store(me + 10, Ordering::Relaxed));
+        let link = release("segment link");
+        let _ = self.name[0].compare_exchange(0, me + 1, link, Ordering::Acquire);
+        self.attach().expect("somebody has linked a segment")
+    }
+}
+
+/// Whoever attaches, at whatever moment, sees one and the same whole header.
+fn segments_are_whole() {
+    let creation = Creation::new();
+    let other = creation.share();
+    let other = thread::spawn(move || other.create_or_attach(0));
+    watch(&creation.name[0]);
+    let is_whole = |(creator, header): (u64, [u64; 2])| header == [creator + 10; 2];
+    assert!(
+        creation.attach().is_none_or(is_whole),
+        "a half-made segment has a name"
+    );
+    let mine = creation.create_or_attach(1);
+    let theirs = other.join().unwrap();
+    assert_eq!(mine, theirs);
+    assert!(is_whole(mine));
+}
+
+#[test]
+fn segment_link() {
+    holds(segments_are_whole);
+    is_noticed("segment link", segments_are_whole);
+}
 
 /// A table of two-word records (state, key) with an index, as series are registered.
 #[derive(Clone)]
