@@ -106,10 +106,8 @@ impl Reader {
         Ok(snapshot)
     }
 
-    /// A file that was made shorter would fault; so does one that was, and the guard saw it. A segment that
-    /// claims more memory than its file has would have its holes filled by reading them.
+    /// A file that was made shorter would fault; so does one that was, and the guard saw it.
     fn check_size(&self) -> Result<(), Error> {
-        use std::os::unix::fs::MetadataExt;
         let Some(file) = self.segment.file() else {
             return Ok(());
         };
@@ -117,10 +115,6 @@ impl Reader {
             path: self.segment.path.clone(),
             reason: reason.into(),
         };
-        // The marks before the size: memory is taken before a mark says so.
-        let claimed = Section::ALL.into_iter().fold(0u64, |sum, section| {
-            sum.saturating_add(self.fill(section).committed_bytes)
-        });
         let found = file
             .metadata()
             .map_err(|error| changed(&error.to_string()))?;
@@ -129,9 +123,6 @@ impl Reader {
         }
         if self.guard.as_ref().is_some_and(fault::Guard::has_faulted) {
             return Err(changed("a page of the file could not be read"));
-        }
-        if claimed > found.blocks().saturating_mul(512) {
-            return Err(changed("it claims more memory than the file has"));
         }
         Ok(())
     }

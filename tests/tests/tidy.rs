@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("create", &["error", "layout", "options", "segment"]),
     ("labels", &["error", "snapshot", "unit"]),
     ("rseq", &["layout", "snapshot", "sync"]),
-    ("window", &["buckets", "snapshot", "unit"]),
+    ("window", &["buckets", "schema", "snapshot", "unit"]),
     (
         "process",
         &[
@@ -63,7 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "shape",
         &[
-            "buckets", "cell", "layout", "record", "rseq", "segment", "unit",
+            "buckets", "cell", "layout", "record", "rseq", "segment", "unit", "word",
         ],
     ),
     (
@@ -92,7 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "attached", "layout", "loss", "record", "rseq", "segment", "shape",
         ],
     ),
-    ("fork", &["attached"]),
+    ("fork", &["attached", "loss", "sync"]),
     (
         "reader",
         &[
