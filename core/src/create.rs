@@ -331,44 +331,29 @@ mod tests {
     fn two_replacers_make_one_segment() {
         let folder = folder();
         age(&create_or_attach(&options(&folder)).unwrap().path);
-        let instances: Vec<u64> = std::thread::scope(|scope| {
-            let replace = || create_or_attach(&options(&folder).replace_other_boot(true)).unwrap();
-            let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(move || replace().identity.instance))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
-        });
-        assert!(
-            instances.windows(2).all(|pair| pair[0] == pair[1]),
-            "{instances:?}"
-        );
+        all_attach_one(&options(&folder).replace_other_boot(true));
     }
 
     #[test]
     fn creators_at_once_make_one_segment() {
         for _ in 0..20 {
             let folder = folder();
-            let instances: Vec<u64> = std::thread::scope(|scope| {
-                let attach = || {
-                    create_or_attach(&options(&folder))
-                        .unwrap()
-                        .identity
-                        .instance
-                };
-                let threads: Vec<_> = (0..4).map(|_| scope.spawn(attach)).collect();
-                threads
-                    .into_iter()
-                    .map(|thread| thread.join().unwrap())
-                    .collect()
-            });
-            assert!(
-                instances.windows(2).all(|pair| pair[0] == pair[1]),
-                "{instances:?}"
-            );
+            all_attach_one(&options(&folder));
         }
+    }
+
+    /// Four threads attach at once and must find the same segment.
+    fn all_attach_one(options: &SegmentOptions) {
+        let attach = || create_or_attach(options).unwrap().identity.instance;
+        let instances: Vec<u64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(attach)).collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+            joined.collect()
+        });
+        assert!(
+            instances.windows(2).all(|pair| pair[0] == pair[1]),
+            "{instances:?}"
+        );
     }
 
     #[test]

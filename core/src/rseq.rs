@@ -69,6 +69,18 @@ impl Geometry for OneCell {
     }
 }
 
+/// What the sequences of one update share: loaded once.
+#[derive(Clone, Copy)]
+struct Here {
+    #[cfg(restartable)]
+    cpus: u32,
+    #[cfg(restartable)]
+    stride: u64,
+    /// Offset of the thread's area; 0 while recording goes to the fallback shards.
+    #[cfg(restartable)]
+    area: u64,
+}
+
 /// Some neighbouring cells in every shard.
 #[derive(Clone, Copy)]
 pub(crate) struct ShardedCells<G> {
@@ -119,51 +131,15 @@ impl<G: Geometry> ShardedCells<G> {
     /// Adds to the cell at `cell`, wrapping; a cell beyond the last means the last.
     #[inline(always)]
     pub(crate) fn add(&self, cell: usize, n: u64) {
-        let cell = cell.min(self.geometry.last());
-        #[cfg(restartable)]
-        {
-            let (cpus, stride, area) = (
-                self.geometry.cpus(),
-                self.geometry.stride_bytes(),
-                area_offset(),
-            );
-            // SAFETY: R1: `cell` is at most the last of a shard; R3: a non-zero offset is a registered area.
-            if area != 0 && unsafe { arch::add(self.at(cell), cpus, stride, area, n) } {
-                return;
-            }
-        }
-        self.add_fallback(cell, n);
+        self.add_here(self.here(), cell, n);
     }
 
     /// Adds to two cells, one after the other: a process killed between leaves the second as it was.
     #[inline(always)]
     pub(crate) fn add_two(&self, first: (usize, u64), second: (usize, u64)) {
-        let last = self.geometry.last();
-        let (first, second) = ((first.0.min(last), first.1), (second.0.min(last), second.1));
-        #[cfg(restartable)]
-        {
-            let (cpus, stride, area) = (
-                self.geometry.cpus(),
-                self.geometry.stride_bytes(),
-                area_offset(),
-            );
-            if area != 0 {
-                // SAFETY: R1 and R3, as in `add`.
-                let is_added = unsafe { arch::add(self.at(first.0), cpus, stride, area, first.1) };
-                if !is_added {
-                    self.add_fallback(first.0, first.1);
-                }
-                // SAFETY: R1 and R3, as in `add`.
-                let is_added =
-                    unsafe { arch::add(self.at(second.0), cpus, stride, area, second.1) };
-                if !is_added {
-                    self.add_fallback(second.0, second.1);
-                }
-                return;
-            }
-        }
-        self.add_fallback(first.0, first.1);
-        self.add_fallback(second.0, second.1);
+        let here = self.here();
+        self.add_here(here, first.0, first.1);
+        self.add_here(here, second.0, second.1);
     }
 
     /// Adds to the cell of floats at `cell`; a cell beyond the last means the last.
@@ -172,17 +148,43 @@ impl<G: Geometry> ShardedCells<G> {
         let cell = cell.min(self.geometry.last());
         #[cfg(restartable)]
         {
-            let (cpus, stride, area) = (
-                self.geometry.cpus(),
-                self.geometry.stride_bytes(),
-                area_offset(),
-            );
-            // SAFETY: R1 and R3, as in `add`.
+            let Here { cpus, stride, area } = self.here();
+            // SAFETY: R1 and R3, as in `add_here`.
             if area != 0 && unsafe { arch::add_f64(self.at(cell), cpus, stride, area, n) } {
                 return;
             }
         }
         self.add_f64_fallback(cell, n);
+    }
+
+    #[inline(always)]
+    fn here(&self) -> Here {
+        Here {
+            #[cfg(restartable)]
+            cpus: self.geometry.cpus(),
+            #[cfg(restartable)]
+            stride: self.geometry.stride_bytes(),
+            #[cfg(restartable)]
+            area: area_offset(),
+        }
+    }
+
+    #[inline(always)]
+    #[cfg_attr(
+        not(restartable),
+        expect(unused_variables, reason = "there is no sequence")
+    )]
+    fn add_here(&self, here: Here, cell: usize, n: u64) {
+        let cell = cell.min(self.geometry.last());
+        #[cfg(restartable)]
+        {
+            let Here { cpus, stride, area } = here;
+            // SAFETY: R1: `cell` is at most the last of a shard; R3: a non-zero offset is a registered area.
+            if area != 0 && unsafe { arch::add(self.at(cell), cpus, stride, area, n) } {
+                return;
+            }
+        }
+        self.add_fallback(cell, n);
     }
 
     #[cold]
