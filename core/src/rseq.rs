@@ -281,28 +281,30 @@ mod detect {
         if size == 0 || offset == 0 || arch::cpu_id(offset) >= 1 << 16 {
             return Err(Recording::FallbackUnregistered);
         }
-        let is_sound = !arch::NEEDS_SELF_TEST || passes_self_test(offset, verdict);
-        if is_sound {
-            Ok(offset)
-        } else {
-            Err(Recording::FallbackSelfTest)
+        if !arch::NEEDS_SELF_TEST {
+            return Ok(offset);
+        }
+        match passes_self_test(offset, verdict) {
+            Some(true) => Ok(offset),
+            Some(false) => Err(Recording::FallbackSelfTest),
+            None => Err(Recording::FallbackUntested),
         }
     }
 
     /// The self-test takes some scheduler ticks, so that one process does it for all.
-    fn passes_self_test(offset: u64, verdict: Option<&AtomicU64>) -> bool {
+    fn passes_self_test(offset: u64, verdict: Option<&AtomicU64>) -> Option<bool> {
         const PASSED: u64 = 1;
         const FAILED: u64 = 2;
         match verdict.map(|word| word.load(Ordering::Relaxed)) {
-            Some(PASSED) => true,
-            Some(FAILED) => false,
+            Some(PASSED) => Some(true),
+            Some(FAILED) => Some(false),
             _ => {
-                let passed = arch::self_test(offset);
-                // Only what is certain is told to others: without a preemption nothing was learnt.
-                if let (Some(word), Some(passed)) = (verdict, passed) {
+                let passed = arch::self_test(offset)?;
+                // Only what is certain is told to others.
+                if let Some(word) = verdict {
                     word.store(if passed { PASSED } else { FAILED }, Ordering::Relaxed);
                 }
-                passed == Some(true)
+                Some(passed)
             }
         }
     }

@@ -4,7 +4,12 @@
 //! tell which: [`self_test`] looks at the behaviour.
 
 use std::arch::asm;
+use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -166,31 +171,49 @@ pub(super) fn library_area() -> Option<(u64, u32)> {
 const ROUNDS: u32 = 3;
 /// After so long without a preemption nothing is known, and the fallback is the safe answer.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the disturbing thread sleeps: waking up preempts sooner than waiting for a turn.
+const PAUSE: Duration = Duration::from_micros(20);
 
-/// Whether a preempted sequence is aborted: a second thread on the same CPU changes a word while this one
+/// Whether a preempted sequence is aborted: a second thread on the same CPU changes a word while the first
 /// spins in a sequence that waits for it. A sound kernel aborts it before it can see the change.
 ///
-/// `None` where that could not be found out: no second thread, no pinning, or no preemption in time.
+/// `None` where that could not be found out: no threads, no pinning, or no preemption in time.
 pub(super) fn self_test(area: u64) -> Option<bool> {
+    // Two threads of its own: the caller keeps its CPUs, as a thread that was ever pinned does not follow
+    // later changes of its container's.
+    thread::scope(|scope| {
+        let tester = thread::Builder::new().spawn_scoped(scope, || test_on_one_cpu(area));
+        tester.ok()?.join().ok()?
+    })
+}
+
+fn test_on_one_cpu(area: u64) -> Option<bool> {
+    // The program's signals are not for these threads, and would abort sequences too.
+    SigSet::all().thread_block().ok()?;
+    let this_thread = Pid::from_raw(0);
+    let mut here = CpuSet::new();
+    here.set(cpu_id(area) as usize).ok()?;
+    sched_setaffinity(this_thread, &here).ok()?;
+    let verdict = watch_disturbed(area)?;
+    // Moved by somebody else meanwhile, the threads may have run at the same time.
+    (sched_getaffinity(this_thread) == Ok(here)).then_some(verdict)
+}
+
+fn watch_disturbed(area: u64) -> Option<bool> {
     let turn = AtomicU64::new(0);
     let stop = AtomicU64::new(0);
-    let allowed = pin_here(area)?;
-    let verdict = std::thread::scope(|scope| {
-        let disturb = || {
-            while stop.load(Ordering::Relaxed) == 0 {
-                turn.fetch_add(1, Ordering::Relaxed);
-                std::thread::yield_now();
-            }
-        };
-        let verdict = match std::thread::Builder::new().spawn_scoped(scope, disturb) {
-            Ok(_) => watch(area, &turn),
-            Err(_) => None,
-        };
+    let disturb = || {
+        while stop.load(Ordering::Relaxed) == 0 {
+            turn.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(PAUSE);
+        }
+    };
+    thread::scope(|scope| {
+        thread::Builder::new().spawn_scoped(scope, disturb).ok()?;
+        let verdict = watch(area, &turn);
         stop.store(1, Ordering::Relaxed);
         verdict
-    });
-    let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &allowed);
-    verdict
+    })
 }
 
 /// Spins until enough preemptions were seen to abort, or one to pass unnoticed.
@@ -208,16 +231,6 @@ fn watch(area: u64, turn: &AtomicU64) -> Option<bool> {
     None
 }
 
-/// Keeps this thread, and those it starts, on the CPU it runs on; the CPUs it was allowed before.
-fn pin_here(area: u64) -> Option<nix::sched::CpuSet> {
-    let this_thread = nix::unistd::Pid::from_raw(0);
-    let allowed = nix::sched::sched_getaffinity(this_thread).ok()?;
-    let mut here = nix::sched::CpuSet::new();
-    here.set(cpu_id(area) as usize).ok()?;
-    nix::sched::sched_setaffinity(this_thread, &here).ok()?;
-    Some(allowed)
-}
-
 enum Spin {
     Aborted,
     SawTheChange,
@@ -227,7 +240,6 @@ enum Spin {
 /// Spins in a sequence for some milliseconds, or until `turn` changes or the kernel aborts it.
 fn spin(area: u64, turn: &AtomicU64) -> Spin {
     let area = thread_pointer().wrapping_add(area);
-    let seen = turn.load(Ordering::Relaxed);
     // SAFETY: R2: the sequence reads `turn` and its own registers, and writes only `rseq_cs`.
     unsafe {
         asm!(
@@ -240,21 +252,24 @@ fn spin(area: u64, turn: &AtomicU64) -> Spin {
             "add {t}, {t}, :lo12:770b",
             "str {t}, [{area}, #8]",
             "771:",
+            // Inside the sequence: a change before it would look like one that passed unnoticed.
+            "ldr {seen}, [{turn}]",
+            "774:",
             "ldr {t}, [{turn}]",
             "cmp {t}, {seen}",
             "b.ne {changed}",
             "subs {left}, {left}, #1",
-            "b.ne 771b",
+            "b.ne 774b",
             "772:",
             ".pushsection __rseq_failure, \"ax\"",
             ".inst 0xd428bc00",
             "773: b {aborted}",
             ".popsection",
             t = out(reg) _,
+            seen = out(reg) _,
             left = inout(reg) 20_000_000u64 => _,
             area = in(reg) area,
             turn = in(reg) turn,
-            seen = in(reg) seen,
             changed = label { return Spin::SawTheChange },
             aborted = label { return Spin::Aborted },
             options(nostack),

@@ -371,17 +371,20 @@ pub enum Recording {
     FallbackUnregistered,
     /// Atomic additions: the kernel's restartable sequences failed the self-test.
     FallbackSelfTest,
+    /// Atomic additions: the self-test found nothing out, for want of threads, of a CPU or of time.
+    FallbackUntested,
     /// A value that this build does not know.
     Unknown,
 }
 
 impl Recording {
-    const KNOWN: [Recording; 5] = [
+    const KNOWN: [Recording; 6] = [
         Recording::RestartableSequences,
         Recording::FallbackTarget,
         Recording::FallbackLibrary,
         Recording::FallbackUnregistered,
         Recording::FallbackSelfTest,
+        Recording::FallbackUntested,
     ];
 
     /// `rseq` or `fallback`.
@@ -401,6 +404,7 @@ impl Recording {
             Recording::FallbackLibrary => "the C library registers no restartable sequences",
             Recording::FallbackUnregistered => "turned off by the kernel, a tunable or a sandbox",
             Recording::FallbackSelfTest => "the kernel failed the self-test",
+            Recording::FallbackUntested => "the self-test of the kernel found nothing out",
             Recording::Unknown => "written by a newer version",
         }
     }

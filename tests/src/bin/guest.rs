@@ -31,7 +31,9 @@ use nix::sys::signal::{
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use nix::unistd;
-use tachograph::{Counter, CounterF64, Number, Reader, SegmentOptions, ValueView, Writer};
+use tachograph::{
+    Counter, CounterF64, Number, Reader, SegmentOptions, Snapshot, ValueView, Writer,
+};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::update::Handles;
@@ -41,13 +43,13 @@ use tachograph_tests::worker::{NO_RSEQ, Worker};
 const WRITER: &str = "/writer";
 /// Attaches of one kind, each to a new segment, so that each makes the self-test anew.
 const ATTACHES: usize = 20;
-const KILLS: usize = 20;
 /// Recording threads of one process: two a CPU.
 const THREADS: usize = 4;
 const SIGNALS_EVERY: Duration = Duration::from_micros(500);
-/// Where the header keeps the verdict of the self-test (docs/FORMAT.md), and the word for "passed".
+/// Where the header keeps the verdict of the self-test (docs/FORMAT.md), and its words.
 const SELF_TEST_BYTE: u64 = 384 * 8;
 const PASSED: u64 = 1;
+const FAILED: u64 = 2;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -126,17 +128,123 @@ fn judge_this_kernel() -> Outcome {
     attaches("turned off", "fallback", &[NO_RSEQ], &[])?;
     attaches("quiet", &expected, &[], &[])?;
     attaches("under signals", &expected, &[], &["--signals"])?;
+    let fast = Stage::prepare(&expected)?;
+    let stepped = Stage::prepare(&expected)?;
+    let overruled = Scratch::new();
+    overrule(&overruled)?;
 
+    fast.judge(20, 20_000)?;
     // From here on the emulator may stop between any two instructions.
     println!("guest: step");
     io::stdin().lock().read_line(&mut String::new())?;
-    println!("guest: count: {}", run(&[], &["count", &new_segment()])?);
-    kills()?;
-    forks()?;
+    stepped.judge(5, 1_000)?;
     if expected == "fallback" {
-        overruled()?;
+        count_overruled(&overruled)?;
     }
     Ok(())
+}
+
+/// Segments that know the verdict of the self-test, and how processes must record there.
+struct Stage<'a> {
+    expected: &'a str,
+    count: Scratch,
+    kills: Scratch,
+    forks: Scratch,
+}
+
+impl Stage<'_> {
+    fn prepare(expected: &str) -> Outcome<Stage<'_>> {
+        let stage = Stage {
+            expected,
+            count: Scratch::new(),
+            kills: Scratch::new(),
+            forks: Scratch::new(),
+        };
+        for scratch in [&stage.count, &stage.kills, &stage.forks] {
+            run(&[], &["attach", text(&scratch.segment())])?;
+            stage.check_mode(&Reader::attach(scratch.segment())?.snapshot()?)?;
+        }
+        Ok(stage)
+    }
+
+    fn check_mode(&self, snapshot: &Snapshot) -> Outcome {
+        let mut modes = snapshot.processes.iter().map(|process| process.recording);
+        match modes.find(|recording| recording.mode() != self.expected) {
+            None => Ok(()),
+            Some(other) => Err(format!("a process records by {other:?}").into()),
+        }
+    }
+
+    fn judge(&self, kills: usize, updates: u64) -> Outcome {
+        let said = run(&[], &["count", text(&self.count.segment())])?;
+        if !said.starts_with(self.expected) {
+            return Err(said.into());
+        }
+        println!("guest: count: {said}");
+        self.kills(kills)?;
+        self.forks(updates)
+    }
+
+    /// Kills processes while they record: each of their threads is exact, or one update ahead of its word.
+    fn kills(&self, kills: usize) -> Outcome {
+        let scratch = &self.kills;
+        let acks = AckFile::create(&scratch.acks(), THREADS)?;
+        let mut reader = Reader::attach(scratch.segment())?;
+        let mut before = vec![Shown::nothing(); THREADS];
+        let (mut updates, mut ahead) = (0, 0);
+        for _ in 0..kills {
+            (0..THREADS).for_each(|thread| acks.acknowledge(thread, 0));
+            let worker = start_writer(scratch, &["count", &format!("--threads={THREADS}")]);
+            thread::sleep(Duration::from_millis(fastrand::u64(50..250)));
+            worker.kill();
+            let snapshot = reader.snapshot()?;
+            self.check_mode(&snapshot)?;
+            for (thread, before) in before.iter_mut().enumerate() {
+                let acked = acks.acked(thread);
+                let shown = Shown::own(&snapshot, thread);
+                let killed = Instance {
+                    acked,
+                    killed: true,
+                };
+                verdict::own(before, &shown, killed)?;
+                ahead += u64::from(shown.counter - before.counter > acked);
+                updates += acked;
+                *before = shown;
+            }
+        }
+        println!(
+            "guest: kill -9: {updates} updates, {kills} kills of {THREADS} threads, {ahead} threads one ahead, none lost"
+        );
+        Ok(())
+    }
+
+    /// Forks while threads record: parent and children are exact.
+    fn forks(&self, updates: u64) -> Outcome {
+        const CHILDREN: usize = 4;
+        let scratch = &self.forks;
+        AckFile::create(&scratch.acks(), THREADS + CHILDREN)?;
+        let worker = start_writer(
+            scratch,
+            &[
+                "fork",
+                &format!("--threads={THREADS}"),
+                &format!("--children={CHILDREN}"),
+                &format!("--updates={updates}"),
+            ],
+        );
+        worker.finish(Duration::from_secs(300));
+        let snapshot = Reader::attach(scratch.segment())?.snapshot()?;
+        self.check_mode(&snapshot)?;
+        let all = [survivor(updates); THREADS + CHILDREN];
+        verdict::shared(&Shown::shared(&snapshot), &all)?;
+        for (thread, &instance) in all.iter().enumerate() {
+            verdict::own(&Shown::nothing(), &Shown::own(&snapshot, thread), instance)?;
+        }
+        println!(
+            "guest: fork: {THREADS} threads and {CHILDREN} children, {updates} updates each: exact"
+        );
+        Ok(())
+    }
 }
 
 /// What the kernel says to programs of the area's size; older ones say nothing.
@@ -329,7 +437,8 @@ fn count(target: &Target) -> Outcome {
 fn judge_counts(segment: &Path, updates: &[u64]) -> Outcome<&'static str> {
     let snapshot = Reader::attach(segment)?.snapshot()?;
     let instances: Vec<Instance> = updates.iter().map(|&updates| survivor(updates)).collect();
-    let mode = snapshot.processes[0].recording.mode();
+    let living = snapshot.processes.iter().find(|process| process.alive);
+    let mode = living.ok_or("no process lives")?.recording.mode();
     let mut faults = Vec::new();
     let mut check = |name: &str, verdict: Result<(), String>| {
         faults.extend(verdict.err().map(|fault| format!("{name}: {fault}")));
@@ -377,7 +486,7 @@ fn survivor(updates: u64) -> Instance {
 /// Starts a writer with the arguments of a task, once it has registered its series.
 fn start_writer(scratch: &Scratch, arguments: &[&str]) -> Worker {
     let acks = scratch.acks();
-    let acks = ["--acks", acks.to_str().expect("a path of ours")];
+    let acks = ["--acks", text(&acks)];
     let arguments = [&arguments[..1], &acks, &arguments[1..]].concat();
     let mut worker = Worker::start(WRITER, &scratch.segment(), &[], arguments);
     worker.wait_ready();
@@ -385,91 +494,34 @@ fn start_writer(scratch: &Scratch, arguments: &[&str]) -> Worker {
     worker
 }
 
-/// Kills processes while they record: each of their threads is exact, or one update ahead of its word.
-fn kills() -> Outcome {
-    let scratch = Scratch::new();
-    let acks = AckFile::create(&scratch.acks(), THREADS)?;
-    let mut reader: Option<Reader> = None;
-    let mut before = vec![Shown::nothing(); THREADS];
-    let (mut updates, mut ahead) = (0, 0);
-    for _ in 0..KILLS {
-        (0..THREADS).for_each(|thread| acks.acknowledge(thread, 0));
-        let worker = start_writer(&scratch, &["count", &format!("--threads={THREADS}")]);
-        thread::sleep(Duration::from_millis(fastrand::u64(50..250)));
-        worker.kill();
-        let reader = match &mut reader {
-            Some(reader) => reader,
-            none => none.insert(Reader::attach(scratch.segment())?),
-        };
-        let snapshot = reader.snapshot()?;
-        for (thread, before) in before.iter_mut().enumerate() {
-            let acked = acks.acked(thread);
-            let shown = Shown::own(&snapshot, thread);
-            verdict::own(
-                before,
-                &shown,
-                Instance {
-                    acked,
-                    killed: true,
-                },
-            )?;
-            ahead += u64::from(shown.counter - before.counter > acked);
-            updates += acked;
-            *before = shown;
-        }
-    }
-    println!(
-        "guest: kill -9: {updates} updates, {KILLS} kills of {THREADS} threads, {ahead} threads one ahead, none lost"
-    );
-    Ok(())
-}
-
-/// Forks while threads record: parent and children are exact.
-fn forks() -> Outcome {
-    const CHILDREN: usize = 4;
-    const UPDATES: u64 = 20_000;
-    let scratch = Scratch::new();
-    AckFile::create(&scratch.acks(), THREADS + CHILDREN)?;
-    let worker = start_writer(
-        &scratch,
-        &[
-            "fork",
-            &format!("--threads={THREADS}"),
-            &format!("--children={CHILDREN}"),
-            &format!("--updates={UPDATES}"),
-        ],
-    );
-    worker.finish(Duration::from_secs(300));
-    let snapshot = Reader::attach(scratch.segment())?.snapshot()?;
-    let all = [survivor(UPDATES); THREADS + CHILDREN];
-    verdict::shared(&Shown::shared(&snapshot), &all)?;
-    for (thread, &instance) in all.iter().enumerate() {
-        verdict::own(&Shown::nothing(), &Shown::own(&snapshot, thread), instance)?;
-    }
-    println!(
-        "guest: fork: {THREADS} threads and {CHILDREN} children, {UPDATES} updates each: exact"
-    );
-    Ok(())
-}
-
-/// What would happen here without the self-test: the same counts in a segment that says "passed" must
-/// come out wrong, or this machine could not have shown a fault.
-fn overruled() -> Outcome {
-    let segment = new_segment();
-    run(&[], &["attach", &segment])?;
+/// Writes "passed" over the verdict of the self-test.
+fn overrule(scratch: &Scratch) -> Outcome {
+    let segment = scratch.segment();
+    run(&[], &["attach", text(&segment)])?;
     let file = File::options().read(true).write(true).open(&segment)?;
     let mut verdict = [0; 8];
     file.read_exact_at(&mut verdict, SELF_TEST_BYTE)?;
-    if ![PASSED + 1, 0].contains(&u64::from_ne_bytes(verdict)) {
+    if ![PASSED, FAILED].contains(&u64::from_ne_bytes(verdict)) {
         return Err(format!("the header's verdict is {verdict:?}").into());
     }
     file.write_all_at(&PASSED.to_ne_bytes(), SELF_TEST_BYTE)?;
-    match run(&[], &["count", &segment, "--seconds=20"]) {
+    Ok(())
+}
+
+/// What a broken kernel does without the self-test: the same counts must come out wrong, or this machine
+/// could not have shown a fault.
+fn count_overruled(scratch: &Scratch) -> Outcome {
+    match run(&[], &["count", text(&scratch.segment()), "--seconds=20"]) {
         Ok(said) => Err(format!("overruled, this kernel shows no fault: {said}").into()),
-        Err(fault) if fault.to_string().contains("rseq:") => {
-            println!("guest: the self-test overruled: {fault}");
+        Err(fault) => {
+            let fault = fault.to_string();
+            let at = fault.find("rseq: ").ok_or_else(|| fault.clone())?;
+            println!("guest: count, the self-test overruled: {}", &fault[at..]);
             Ok(())
         }
-        Err(fault) => Err(fault),
     }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of ours are text")
 }
