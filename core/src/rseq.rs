@@ -131,15 +131,16 @@ impl<G: Geometry> ShardedCells<G> {
     /// Adds to the cell at `cell`, wrapping; a cell beyond the last means the last.
     #[inline(always)]
     pub(crate) fn add(&self, cell: usize, n: u64) {
-        self.add_here(self.here(), cell, n);
+        self.add_here::<false>(self.here(), cell, n);
     }
 
-    /// Adds to two cells, one after the other: a process killed between leaves the second as it was.
+    /// Adds to two cells, one after the other: a process killed between leaves the second as it was, and who
+    /// sees the second add sees the first. Pairs with the Acquire of a histogram's sums in `values`.
     #[inline(always)]
     pub(crate) fn add_two(&self, first: (usize, u64), second: (usize, u64)) {
         let here = self.here();
-        self.add_here(here, first.0, first.1);
-        self.add_here(here, second.0, second.1);
+        self.add_here::<false>(here, first.0, first.1);
+        self.add_here::<true>(here, second.0, second.1);
     }
 
     /// Adds to the cell of floats at `cell`; a cell beyond the last means the last.
@@ -174,13 +175,13 @@ impl<G: Geometry> ShardedCells<G> {
         not(restartable),
         expect(unused_variables, reason = "there is no sequence")
     )]
-    fn add_here(&self, here: Here, cell: usize, n: u64) {
+    fn add_here<const RELEASE: bool>(&self, here: Here, cell: usize, n: u64) {
         let cell = cell.min(self.geometry.last());
         #[cfg(restartable)]
         {
             let Here { cpus, stride, area } = here;
             // SAFETY: R1: `cell` is at most the last of a shard; R3: a non-zero offset is a registered area.
-            if area != 0 && unsafe { arch::add(self.at(cell), cpus, stride, area, n) } {
+            if area != 0 && unsafe { arch::add::<RELEASE>(self.at(cell), cpus, stride, area, n) } {
                 return;
             }
         }
@@ -190,7 +191,8 @@ impl<G: Geometry> ShardedCells<G> {
     #[cold]
     #[inline(never)]
     fn add_fallback(&self, cell: usize, n: u64) {
-        self.fallback_cell(cell).fetch_add(n, Ordering::Relaxed);
+        // Release: it may be the second add of `add_two`.
+        self.fallback_cell(cell).fetch_add(n, Ordering::Release);
     }
 
     #[cold]

@@ -44,13 +44,14 @@ macro_rules! sequence {
     };
 }
 
-/// Adds `n` to the CPU's shard of `cell`; false where the caller must use a fallback shard.
+/// Adds `n` to the CPU's shard of `cell`; false where the caller must use a fallback shard. With `RELEASE`,
+/// who sees the add sees all that the thread stored before.
 ///
 /// # Safety
 /// - `cell + cpu * stride` is a live word for every `cpu < cpus`.
 /// - `area` is the offset of the thread's registered area.
 #[inline(always)]
-pub(super) unsafe fn add(
+pub(super) unsafe fn add<const RELEASE: bool>(
     cell: *const AtomicU64,
     cpus: u32,
     stride: u64,
@@ -58,24 +59,29 @@ pub(super) unsafe fn add(
     n: u64,
 ) -> bool {
     let area = thread_pointer().wrapping_add(area);
-    // SAFETY: R1 and R2, by the caller's promise; R4: the descriptor lies in this object.
-    unsafe {
-        asm!(
-            sequence!(
-                "ldr {sum}, [{t}]",
-                "add {sum}, {sum}, {n}",
-                "str {sum}, [{t}]"
-            ),
-            t = out(reg) _,
-            sum = out(reg) _,
-            area = in(reg) area,
-            cpus = in(reg) cpus,
-            stride = in(reg) stride,
-            cell = in(reg) cell,
-            n = in(reg) n,
-            fallback = label { return false },
-            options(nostack),
-        );
+    macro_rules! add_by {
+        ($store:literal) => {
+            // SAFETY: R1 and R2, by the caller's promise; R4: the descriptor lies in this object.
+            unsafe {
+                asm!(
+                    sequence!("ldr {sum}, [{t}]", "add {sum}, {sum}, {n}", $store),
+                    t = out(reg) _,
+                    sum = out(reg) _,
+                    area = in(reg) area,
+                    cpus = in(reg) cpus,
+                    stride = in(reg) stride,
+                    cell = in(reg) cell,
+                    n = in(reg) n,
+                    fallback = label { return false },
+                    options(nostack),
+                )
+            }
+        };
+    }
+    if RELEASE {
+        add_by!("stlr {sum}, [{t}]");
+    } else {
+        add_by!("str {sum}, [{t}]");
     }
     true
 }

@@ -39,13 +39,14 @@ macro_rules! sequence {
     };
 }
 
-/// Adds `n` to the CPU's shard of `cell`; false where the caller must use a fallback shard.
+/// Adds `n` to the CPU's shard of `cell`; false where the caller must use a fallback shard. Every store here
+/// is a release.
 ///
 /// # Safety
 /// - `cell + cpu * stride` is a live word for every `cpu < cpus`.
 /// - `area` is the offset of the thread's registered area.
 #[inline(always)]
-pub(super) unsafe fn add(
+pub(super) unsafe fn add<const RELEASE: bool>(
     cell: *const AtomicU64,
     cpus: u32,
     stride: u64,

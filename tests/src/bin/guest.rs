@@ -35,10 +35,11 @@ use tachograph::{
     Counter, CounterF64, Number, Reader, SegmentOptions, Snapshot, ValueView, Writer,
 };
 use tachograph_tests::ack::AckFile;
+use tachograph_tests::eventually;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::update::Handles;
 use tachograph_tests::verdict::{self, Instance, Shown};
-use tachograph_tests::worker::{NO_RSEQ, Worker};
+use tachograph_tests::worker::{NO_RSEQ, PATIENCE, Worker};
 
 const WRITER: &str = "/writer";
 /// Attaches of one kind, each to a new segment, so that each makes the self-test anew.
@@ -195,7 +196,10 @@ impl Stage<'_> {
         for _ in 0..kills {
             (0..THREADS).for_each(|thread| acks.acknowledge(thread, 0));
             let worker = start_writer(scratch, &["count", &format!("--threads={THREADS}")]);
-            thread::sleep(Duration::from_millis(fastrand::u64(50..250)));
+            eventually("every thread records", PATIENCE, || {
+                (0..THREADS).all(|thread| acks.acked(thread) > 0)
+            });
+            thread::sleep(Duration::from_millis(fastrand::u64(..200)));
             worker.kill();
             let snapshot = reader.snapshot()?;
             self.check_mode(&snapshot)?;
