@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -66,7 +66,9 @@ impl Actor {
     /// # Errors
     /// When it has ended.
     pub fn tell(&mut self, what: &str) -> Result<(), String> {
-        let input = self.input.as_mut().expect("input is open");
+        let Some(input) = self.input.as_mut() else {
+            return Err(format!("{} has no input", self.name));
+        };
         writeln!(input, "{what}").map_err(|error| format!("{} cannot {what}: {error}", self.name))
     }
 
@@ -97,10 +99,7 @@ impl Actor {
 
     /// Its next line, where there is one; `None` after its end too.
     pub fn poll_line(&self) -> Option<String> {
-        match self.lines.try_recv() {
-            Ok(line) => Some(line),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.lines.try_recv().ok()
     }
 
     /// How it ended, where it has.

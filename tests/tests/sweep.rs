@@ -120,12 +120,13 @@ fn at_every_call(scenario: Scenario) {
 )]
 fn control_what_is_wrong_is_found() {
     let clean = clean(Scenario::Counter, true);
-    let play = |name: &str, clean| {
+    let play = |name: &str, clean: &Clean| {
         let place = Place::Step(name.into(), 1);
         play(ACTOR, Scenario::Counter, &place, Fate::Killed, clean)
     };
     assert_eq!(play("seat-taken", &clean), Ok(()));
-    let leak = play("seat-taken", &Clean::default()).unwrap_err();
+    let nothing = Clean::default();
+    let leak = play("seat-taken", &nothing).unwrap_err();
     assert!(leak.contains("are lost"), "{leak}");
     let never = play("no-such-step", &clean).unwrap_err();
     assert!(never.contains("was over"), "{never}");
