@@ -8,6 +8,7 @@ use crate::labels::LabelSet;
 use crate::layout::{PAGE_WORDS, Section, family, to_usize};
 use crate::loss::Loss;
 use crate::process::{self, Name};
+use crate::proof::step;
 use crate::record::{FamilyRecord, SeriesCells};
 use crate::register;
 use crate::rseq::{Geometry, ShardedCells};
@@ -122,6 +123,7 @@ impl Attached {
         let (absent, zero) = (gauge_word::ABSENT, gauge_word::ZERO);
         let cell = self.own_cell(index);
         let _ = cell.compare_exchange(absent, zero, Ordering::Relaxed, Ordering::Relaxed);
+        step("zero-shown");
     }
 
     /// Makes an own cell show zero until it is set, here and in forked children.
@@ -198,6 +200,7 @@ impl Attached {
             return sink;
         };
         words[family::OVERFLOWED].fetch_add(1, Ordering::Relaxed);
+        step("overflow-counted");
         // Pairs with the Release below: whoever sees the number finds a complete record.
         let made = words[family::OVERFLOW].load(Ordering::Acquire);
         let record = match made.checked_sub(1) {
@@ -207,6 +210,7 @@ impl Attached {
                     register::series(&self.segment, (index, known), &labels.overflow(), true);
                 made.ok().map(|(record, _)| {
                     let number = u64::from(record) + 1;
+                    step("overflow-made");
                     let first = words[family::OVERFLOW].compare_exchange(
                         0,
                         number,

@@ -9,6 +9,7 @@
 //! Nobody waits for an entry below its own: whoever needs memory up to a mark commits everything below
 //! it too, which is harmless where another did so already.
 
+use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering, release};
 
 /// Claims `count` neighbouring entries below `limit`; `align` moves a start up to where they fit.
@@ -24,7 +25,10 @@ pub(crate) fn claim(
         let start = align(seen);
         let end = start.checked_add(count).filter(|&end| end <= limit)?;
         match next.compare_exchange_weak(seen, end, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return Some(start),
+            Ok(_) => {
+                step("claim-taken");
+                return Some(start);
+            }
             Err(now) => seen = now,
         }
     }
@@ -32,6 +36,7 @@ pub(crate) fn claim(
 
 /// Gives back entries that nobody else has seen, where they are still the last ones claimed.
 pub(crate) fn give_back(next: &AtomicU64, start: u64, count: u64) {
+    step("giving-back-claim");
     let _ = next.compare_exchange(start + count, start, Ordering::Relaxed, Ordering::Relaxed);
 }
 
@@ -45,8 +50,10 @@ pub(crate) fn commit<E>(
     let committed = mark.load(Ordering::Relaxed);
     if committed < needed {
         let end = reserve(committed)?;
+        step("commit-reserved");
         // Release: a reader that sees the mark finds memory below it. Pairs with the reader's Acquire.
         mark.fetch_max(end, release("committed mark"));
+        step("commit-marked");
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! | state of the path | who moves it on | what a process killed there leaves |
 //! |---|---|---|
 //! | no file | any writer, by linking a complete unnamed file | nothing: an unnamed file dies with it |
-//! | a complete segment | nobody; a writer may replace one of another boot by renaming over it | at most a hidden `.<number>.new` file |
+//! | a complete segment | nobody; a writer may replace one of another boot, see [`replace`] | at most a hidden `.<number>.new` file |
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,7 +18,9 @@ use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 use crate::error::Error;
 use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
+use crate::proof::step;
 use crate::segment::Segment;
+use crate::sync::Ordering;
 
 /// `hugetlbfs`, which is memory too.
 const HUGETLBFS_MAGIC: FsType = FsType(0x9584_58f6);
@@ -46,7 +48,10 @@ pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Erro
             Err(Error::NotFound { .. }) => {
                 let segment = unnamed(&path, options)?;
                 match link(&segment, &path) {
-                    Ok(()) => return Ok(segment),
+                    Ok(()) => {
+                        step("segment-linked");
+                        return Ok(segment);
+                    }
                     // Another process was first: attach to its segment.
                     Err(Errno::EEXIST) => {}
                     Err(errno) => return Err(failure("link", &path, errno.into())),
@@ -75,22 +80,13 @@ pub(crate) fn attach_descriptor(descriptor: &Path, path: &Path) -> Result<Segmen
 /// Makes the segment's own folder, and refuses a default folder that somebody else planted.
 fn prepare_folder(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
     let folder = folder_of(path);
-    let mode = if options.group.is_some() {
-        0o770
-    } else {
-        0o700
+    let made = match options.group {
+        Some(group) => make_folder_of_group(&folder, group),
+        None => std::fs::DirBuilder::new().mode(0o700).create(&folder),
     };
-    match std::fs::DirBuilder::new().mode(mode).create(&folder) {
-        Ok(()) => {
-            if let Some(group) = options.group {
-                std::os::unix::fs::chown(&folder, None, Some(group))
-                    .and_then(|()| {
-                        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o2770))
-                    })
-                    .map_err(|error| failure("give to the group", &folder, error))?;
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+    match made {
+        Ok(()) => step("folder-made"),
+        Err(_) if folder.is_dir() => {}
         Err(error) => return Err(failure("create the folder", &folder, error)),
     }
     if folder == crate::options::default_folder() {
@@ -106,6 +102,28 @@ fn prepare_folder(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Makes a folder that has its group and mode from the moment it has its name: nobody would mend it later.
+fn make_folder_of_group(folder: &Path, group: u32) -> io::Result<()> {
+    if folder.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let number = crate::layout::Identity::of_new().instance;
+    let hidden = folder_of(folder).join(format!(".{number:016x}.new"));
+    std::fs::DirBuilder::new().mode(0o700).create(&hidden)?;
+    step("hidden-folder-made");
+    // A folder that another process made meanwhile is empty and the same, or refuses to be replaced.
+    let named = std::os::unix::fs::chown(&hidden, None, Some(group))
+        .and_then(|()| std::fs::set_permissions(&hidden, PermissionsExt::from_mode(0o2770)))
+        .and_then(|()| {
+            step("hidden-folder-given");
+            std::fs::rename(&hidden, folder)
+        });
+    if named.is_err() {
+        let _ = std::fs::remove_dir(&hidden);
+    }
+    named
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -177,16 +195,20 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
         .mode(options.mode)
         .open(&folder)
         .map_err(|error| failure("create a segment in", &folder, error))?;
+    step("file-made");
     check_file_system(&file, &folder, options)?;
     if let Some(group) = options.group {
         std::os::unix::fs::fchown(&file, None, Some(group))
             .map_err(|error| failure("give to the group", path, error))?;
+        step("file-given");
     }
     // The process's umask may have taken bits away.
     file.set_permissions(PermissionsExt::from_mode(options.mode))
         .map_err(|error| failure("set the mode of", path, error))?;
+    step("file-mode-set");
     file.set_len(bytes)
         .map_err(|error| failure("size", path, error))?;
+    step("file-sized");
     let segment = Segment::map(file, path, layout, Identity::of_new(), true)?;
     segment.initialise()?;
     Ok(segment)
@@ -200,24 +222,46 @@ fn link(segment: &Segment, path: &Path) -> Result<(), Errno> {
     nix::unistd::linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, follow)
 }
 
-/// Replaces a segment of another boot. A lock on the old file, which the kernel drops however its holder
-/// ends, keeps two replacers apart.
+/// Replaces a segment of another boot: a new one, complete under a hidden name, is renamed over it. All
+/// replacers agree on one by a word of the old segment, and any of them renames it, so that nobody waits for
+/// one that was killed or stopped.
 fn replace(old: &Segment, options: &SegmentOptions) -> Result<(), Error> {
     let path = &old.path;
-    let old_file = old
-        .file()
-        .ok_or_else(|| Error::NotFound { path: path.clone() })?;
-    if old_file.try_lock().is_err() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+    let hidden = |instance| folder_of(path).join(format!(".{instance:016x}.new"));
+    let mut chosen = old.successor().load(Ordering::Relaxed);
+    if chosen == 0 {
+        let new = unnamed(path, options)?;
+        let (instance, name) = (new.identity.instance, hidden(new.identity.instance));
+        link(&new, &name).map_err(|errno| failure("link", &name, errno.into()))?;
+        step("successor-linked");
+        // Relaxed: the file is found by its name, through the kernel.
+        let (relaxed, word) = (Ordering::Relaxed, old.successor());
+        chosen = match word.compare_exchange(0, instance, relaxed, relaxed) {
+            Ok(_) => instance,
+            Err(chosen) => {
+                step("successor-refused");
+                let _ = std::fs::remove_file(name);
+                chosen
+            }
+        };
+        step("successor-chosen");
+    }
+    let is_there = |file| is_same_file(file, path);
+    if !old.file().is_some_and(is_there) {
         return Ok(());
     }
-    if !is_same_file(old_file, path) {
-        return Ok(());
+    match std::fs::rename(hidden(chosen), path) {
+        Ok(()) => step("successor-renamed"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Another replacer renamed it, or somebody removed it.
+            if old.file().is_some_and(is_there) {
+                let (relaxed, word) = (Ordering::Relaxed, old.successor());
+                let _ = word.compare_exchange(chosen, 0, relaxed, relaxed);
+            }
+        }
+        Err(error) => return Err(failure("replace", path, error)),
     }
-    let new = unnamed(path, options)?;
-    let hidden = folder_of(path).join(format!(".{:016x}.new", new.identity.instance));
-    link(&new, &hidden).map_err(|errno| failure("link", &hidden, errno.into()))?;
-    std::fs::rename(&hidden, path).map_err(|error| failure("replace", path, error))
+    Ok(())
 }
 
 /// Whether `path` still names the open `file`.
@@ -325,6 +369,26 @@ mod tests {
             .map(|f| f.unwrap().file_name())
             .collect();
         assert_eq!(names, ["a.seg"], "nothing else is left");
+    }
+
+    #[test]
+    fn what_a_killed_replacer_chose_is_used_where_it_is_there() {
+        for is_there in [true, false] {
+            let folder = folder();
+            let old = create_or_attach(&options(&folder)).unwrap();
+            age(&old.path);
+            let replacing = options(&folder).replace_other_boot(true);
+            let new = unnamed(&old.path, &replacing).unwrap();
+            let instance = new.identity.instance;
+            if is_there {
+                let hidden = folder.path().join(format!(".{instance:016x}.new"));
+                link(&new, &hidden).unwrap();
+            }
+            old.successor().store(instance, Ordering::Relaxed);
+            let replaced = create_or_attach(&replacing).unwrap();
+            assert_eq!(replaced.identity.instance == instance, is_there);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]

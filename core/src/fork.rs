@@ -19,6 +19,7 @@ use nix::sys::stat::Mode;
 
 use crate::attached::{Attached, List};
 use crate::loss::Loss;
+use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Every segment that this process writes to.
@@ -46,6 +47,7 @@ fn follow_forks() {
 
 extern "C" fn in_child() {
     for attached in ATTACHED.iter() {
+        step("fork-in-child");
         let Some(file) = attached.segment.file() else {
             continue;
         };
@@ -53,6 +55,7 @@ extern "C" fn in_child() {
             // Somebody else's file now: it is left alone.
             attached.give_up_slot(Loss::ForkedWithoutFile);
         } else if reopen(file, own_path(file).as_deref()).is_some() {
+            step("fork-reopened");
             attached.claim_slot();
         } else {
             // Whatever else it is, the descriptor must not keep the parent's lock.
@@ -83,6 +86,7 @@ impl std::ops::Deref for PathBytes {
 /// Puts a new description of `path` behind the file's descriptor, and so lets go of the old one's locks.
 fn reopen(file: &File, path: Option<&CStr>) -> Option<()> {
     let new = nix::fcntl::open(path?, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    step("fork-opened");
     // SAFETY: F1; both descriptors are open and stay owned by whom they belong to.
     let replaced = unsafe { libc::dup3(new.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     (replaced >= 0).then_some(())

@@ -49,11 +49,13 @@ pub(crate) mod header {
     pub(crate) const LOSSES: usize = COMMITTED + SECTIONS_MAX;
     /// Verdict of the restartable-sequence self-test on this boot: 0 unknown, 1 passed, 2 failed.
     pub(crate) const SELF_TEST: usize = LOSSES + 64;
+    /// Of a segment of another boot: the instance that shall replace it, 0 for none yet.
+    pub(crate) const SUCCESSOR: usize = SELF_TEST + 1;
     pub(crate) const WORDS: usize = super::PAGE_WORDS;
 }
 const _: () = {
     assert!(header::SECTIONS + header::SECTIONS_MAX * header::SECTION_WORDS <= header::MUTABLE);
-    assert!(header::SELF_TEST < header::WORDS);
+    assert!(header::SUCCESSOR < header::WORDS);
     assert!(Loss::ALL.len() <= 64);
 };
 

@@ -60,6 +60,7 @@ mod models;
 #[cfg(not(all(test, loom)))]
 mod options;
 mod process;
+mod proof;
 #[cfg(not(all(test, loom)))]
 mod reader;
 mod record;

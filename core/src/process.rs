@@ -19,6 +19,7 @@ use nix::fcntl::FcntlArg;
 
 use crate::error::Error;
 use crate::layout::{PAGE_WORDS, Section, halves, process, split, state};
+use crate::proof::step;
 use crate::rseq;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Recording};
@@ -109,12 +110,14 @@ pub(crate) fn claim(
         if !try_lock(slot) {
             continue;
         }
+        step("slot-locked");
         let before = words[process::STATE].load(Ordering::Relaxed);
         let generation = state::generation(before) + 1;
         words[process::STATE].store(state::word(state::FREE, generation), Ordering::Relaxed);
         // Release: a reader that sees a new fact or a cleared cell sees the new generation too. Pairs with
         // the Acquire fence in `is_unchanged`.
         release_fence("slot claim");
+        step("slot-freed");
         prepare(slot);
         fill(words, facts);
         // Release: who sees the slot published sees its facts. Pairs with the Acquire in `read`.
@@ -122,6 +125,7 @@ pub(crate) fn claim(
             state::word(state::PUBLISHED, generation),
             release("slot publish"),
         );
+        step("slot-published");
         return Some(slot);
     }
     None
@@ -143,6 +147,7 @@ fn fill(words: &[AtomicU64], facts: &Facts) {
     ];
     for (word, value) in numbers {
         words[word].store(value, Ordering::Relaxed);
+        step("slot-fact-stored");
     }
     let name = &words[process::NAME..process::NAME + process::NAME_WORDS];
     text::store(name, &facts.name.bytes);
@@ -204,6 +209,7 @@ fn clear_cells(segment: &Segment, slot: u32) {
     let used = crate::layout::to_usize(committed).min(cells);
     for word in &segment.words()[offset..offset + used] {
         word.store(0, Ordering::Relaxed);
+        step("slot-cell-cleared");
     }
 }
 

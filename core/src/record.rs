@@ -4,6 +4,7 @@ use crate::buckets::{BOUNDS_MAX, Buckets};
 use crate::cell::{Placement, Sharding, choose_shards, sharded_cells};
 use crate::error::Error;
 use crate::layout::{Layout, Section, family, halves, series, split, state, to_usize};
+use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::snapshot::Label;
@@ -98,6 +99,7 @@ impl FamilySpec {
         ];
         for (word, value) in words {
             record[word].store(value, Ordering::Relaxed);
+            step("family-word-stored");
         }
     }
 
@@ -296,6 +298,7 @@ pub(crate) fn fill_series(
     ];
     for (word, value) in words {
         record[word].store(value, Ordering::Relaxed);
+        step("series-word-stored");
     }
 }
 
@@ -359,6 +362,7 @@ pub(crate) fn publish(state_word: &AtomicU64) {
     // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
     // `read_family` and `read_series`.
     state_word.store(state::word(state::PUBLISHED, 1), release("record publish"));
+    step("record-published");
 }
 
 /// The committed part of the string arena.

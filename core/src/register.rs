@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::index::{Index, Insertion};
 use crate::labels::LabelSet;
 use crate::layout::{Section, family, low_half, series, split, to_usize};
+use crate::proof::step;
 use crate::record::{self, FamilyRecord, FamilySpec, SeriesCells};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
@@ -56,9 +57,11 @@ fn new_family(segment: &Segment, spec: &FamilySpec, hash: u64) -> Result<u32, Er
     let bounds = claims.store_words(spec.bounds())?;
     let words = entry(segment, Section::Families, record, family::WORDS)?;
     spec.fill(words, hash, &segment.layout, text, bounds);
+    step("family-filled");
     let is_match = |record| family_has_name(segment, record, &spec.name);
     match index(segment, Section::FamilyIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
+            step("family-inserted");
             claims.keep();
             Ok(record)
         }
@@ -156,6 +159,7 @@ fn new_series(
     let cells = claims.take_cells(known)?;
     let words = entry(segment, Section::Series, record, series::WORDS)?;
     record::fill_series(words, hash, family, text, cells);
+    step("series-filled");
     // As late as possible: a seat that is taken and given up again refuses others meanwhile.
     let seat = if is_overflow {
         None
@@ -165,6 +169,7 @@ fn new_series(
     let is_match = |record| series_has_key(segment, record, family, labels);
     match index(segment, Section::SeriesIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
+            step("series-inserted");
             claims.keep();
             if let Some(seat) = seat {
                 seat.keep();
@@ -254,6 +259,7 @@ impl<'a> Seat<'a> {
                 limit,
             });
         }
+        step("seat-taken");
         Ok(Seat {
             count,
             is_kept: false,
@@ -268,6 +274,7 @@ impl<'a> Seat<'a> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
+            step("giving-back-seat");
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -327,6 +334,7 @@ impl<'a> Claims<'a> {
         let arena = &self.segment.section(Section::Strings)[to_usize(start)..];
         for (word, &value) in arena.iter().zip(values) {
             word.store(value, Ordering::Relaxed);
+            step("bound-stored");
         }
         Ok(start)
     }

@@ -24,6 +24,7 @@ use crate::claim;
 use crate::error::Error;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
 use crate::loss::Loss;
+use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Least memory taken at a time, in words: 64 KiB.
@@ -130,6 +131,7 @@ impl Segment {
             .open(own)
             .map_err(io)?;
         let inode = inode_of(&file).map_err(io)?;
+        step("segment-mapped");
         let mapping = Some(Mapping {
             _map: map,
             file,
@@ -167,6 +169,7 @@ impl Segment {
             Section::Counters,
             (PAGE_WORDS * self.layout.shards()) as u64,
         )?;
+        step("segment-committed");
         self.next(Section::Counters)
             .store(sink::CELLS as u64, Ordering::Relaxed);
         // Cell 0 means "none".
@@ -177,6 +180,7 @@ impl Segment {
         for (word, value) in self.words().iter().zip(words) {
             // Relaxed: the segment has no name yet; linking it is a system call.
             word.store(value, Ordering::Relaxed);
+            step("header-word-stored");
         }
         Ok(())
     }
@@ -239,6 +243,12 @@ impl Segment {
         &self.words()[header::SELF_TEST]
     }
 
+    /// The instance that shall replace this segment of another boot, 0 for none yet.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn successor(&self) -> &AtomicU64 {
+        &self.words()[header::SUCCESSOR]
+    }
+
     /// Counts a loss.
     pub(crate) fn count_loss(&self, loss: Loss) {
         self.words()[header::LOSSES + loss as usize].fetch_add(1, Ordering::Relaxed);
@@ -287,7 +297,10 @@ impl Segment {
         loop {
             let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
             match fallocate(file, flags, position(offset_words * 8), position(bytes)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    step("memory-reserved");
+                    return Ok(());
+                }
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOSPC) => {
                     return Err(Error::NoSpace {

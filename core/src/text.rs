@@ -1,5 +1,6 @@
 //! Text in words: packed before it is published, copied out before it is looked at.
 
+use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Words that `bytes` bytes take.
@@ -15,6 +16,7 @@ pub(crate) fn store(words: &[AtomicU64], bytes: &[u8]) {
     );
     for (word, chunk) in words.iter().zip(bytes.chunks(8)) {
         word.store(pack(chunk), Ordering::Relaxed);
+        step("text-word-stored");
     }
 }
 

@@ -9,11 +9,15 @@
 //! has series of its own, judged one by one.
 
 pub mod ack;
+pub mod actor;
 pub mod http;
+pub mod play;
+pub mod scenario;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
 pub mod task;
+pub mod tracer;
 pub mod update;
 pub mod verdict;
 pub mod worker;

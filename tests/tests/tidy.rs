@@ -15,35 +15,40 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("unit", &[]),
     ("word", &[]),
+    ("proof", &["sync"]),
     ("buckets", &["error", "unit", "word"]),
-    ("claim", &["sync"]),
+    ("claim", &["proof", "sync"]),
     ("layout", &["error", "host", "loss", "word"]),
     ("rseq_aarch64", &["sync"]),
     ("rseq_x86_64", &["sync"]),
-    ("text", &["sync"]),
+    ("text", &["proof", "sync"]),
     ("cell", &["buckets", "layout", "schema"]),
     ("fault", &["layout", "sync"]),
     ("index", &["layout", "sync"]),
     ("options", &["error", "host", "layout"]),
     (
         "segment",
-        &["claim", "error", "host", "layout", "loss", "sync"],
+        &["claim", "error", "host", "layout", "loss", "proof", "sync"],
     ),
     ("snapshot", &["buckets", "loss", "schema", "unit"]),
-    ("create", &["error", "layout", "options", "segment"]),
+    (
+        "create",
+        &["error", "layout", "options", "proof", "segment", "sync"],
+    ),
     ("labels", &["error", "snapshot", "unit"]),
     ("rseq", &["layout", "snapshot", "sync"]),
     ("window", &["buckets", "schema", "snapshot", "unit"]),
     (
         "process",
         &[
-            "claim", "error", "host", "layout", "rseq", "segment", "snapshot", "sync", "text",
+            "claim", "error", "host", "layout", "proof", "rseq", "segment", "snapshot", "sync",
+            "text",
         ],
     ),
     (
         "record",
         &[
-            "buckets", "cell", "error", "host", "labels", "layout", "schema", "segment",
+            "buckets", "cell", "error", "host", "labels", "layout", "proof", "schema", "segment",
             "snapshot", "sync", "text", "unit",
         ],
     ),
@@ -56,8 +61,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "register",
         &[
-            "cell", "claim", "error", "index", "labels", "layout", "record", "segment", "sync",
-            "text",
+            "cell", "claim", "error", "index", "labels", "layout", "proof", "record", "segment",
+            "sync", "text",
         ],
     ),
     (
@@ -69,8 +74,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "attached",
         &[
-            "cell", "error", "labels", "layout", "loss", "process", "record", "register", "rseq",
-            "schema", "segment", "shape", "sync",
+            "cell", "error", "labels", "layout", "loss", "process", "proof", "record", "register",
+            "rseq", "schema", "segment", "shape", "sync",
         ],
     ),
     (
@@ -92,7 +97,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "attached", "layout", "loss", "record", "rseq", "segment", "shape",
         ],
     ),
-    ("fork", &["attached", "loss", "sync"]),
+    ("fork", &["attached", "loss", "proof", "sync"]),
     (
         "reader",
         &[
