@@ -16,6 +16,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 
 use crate::error::Error;
+use crate::host;
 use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
 use crate::segment::Segment;
@@ -29,6 +30,9 @@ const ATTEMPTS: usize = 100;
 pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Error> {
     options.check()?;
     let path = options.resolved_path();
+    if options.fault_guard {
+        crate::fault::install_fault_guard();
+    }
     prepare_folder(&path, options)?;
     for _ in 0..ATTEMPTS {
         match open(&path, true) {
@@ -91,6 +95,15 @@ fn prepare_folder(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
             }
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let advice = "the folder above it does not exist; make it, or name another path with $TACHOGRAPH_SEGMENT";
+            let source = io::Error::new(error.kind(), advice);
+            return Err(Error::Io {
+                action: "create the folder",
+                path: folder,
+                source,
+            });
+        }
         Err(error) => return Err(failure("create the folder", &folder, error)),
     }
     if folder == crate::options::default_folder() {
@@ -145,7 +158,11 @@ fn read_and_map(file: File, path: &Path, writable: bool) -> Result<Segment, Erro
         .metadata()
         .map_err(|error| failure("look at", path, error))?;
     if !found.is_file() {
-        return Err(not("it is not a regular file"));
+        return Err(if found.is_dir() {
+            folder_instead(path)
+        } else {
+            not("it is not a regular file")
+        });
     }
     let mut bytes = [0; header::MUTABLE * 8];
     match file.read_exact_at(&mut bytes, 0) {
@@ -243,25 +260,46 @@ fn check_file_system(file: &File, path: &Path, options: &SegmentOptions) -> Resu
     if options.allow_disk || [TMPFS_MAGIC, HUGETLBFS_MAGIC].contains(&found) {
         return Ok(());
     }
-    let file_system = format!("a file system of type {:#x}", found.0);
+    let file_system = host::file_system(found).map_or_else(
+        || format!("a file system of type {:#x}", found.0),
+        String::from,
+    );
     Err(Error::DiskBacked {
         path: path.into(),
         file_system,
     })
 }
 
+/// Somebody named a folder where a file is meant.
+fn folder_instead(path: &Path) -> Error {
+    let file = path.join("default.seg");
+    Error::NotASegment {
+        path: path.into(),
+        reason: format!(
+            "it is a folder; name a file in it, such as {}",
+            file.display()
+        ),
+    }
+}
+
 /// A failed call on `path`, as the error that tells what to do.
 fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
     let path = path.to_path_buf();
     match source.raw_os_error() {
+        Some(libc::EISDIR) => folder_instead(&path),
         Some(libc::ENOENT | libc::ENOTDIR) => Error::NotFound { path },
-        Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+        Some(libc::EROFS) => {
+            let needed = "its file system is read-only; remount it, or name another path".into();
+            Error::Permission { path, needed }
+        }
+        Some(libc::EACCES | libc::EPERM) => {
             let user = nix::unistd::geteuid();
             let needed =
                 format!("user {user} cannot {action} it; run as its owner or share a group");
             Error::Permission { path, needed }
         }
         Some(libc::ENOSPC) => Error::NoSpace {
+            path,
             section: "file",
             bytes: 0,
         },

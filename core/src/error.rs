@@ -59,7 +59,8 @@ pub enum Error {
         /// Name or magic number of the file system.
         file_system: String,
     },
-    /// The segment changed underneath: truncated, or replaced by another. Attach again.
+    /// The segment changed underneath: truncated, punched, or replaced by another. Remove what is left, and
+    /// attach again.
     Changed {
         /// The file.
         path: PathBuf,
@@ -73,11 +74,13 @@ pub enum Error {
         /// How many entries it holds.
         capacity: u64,
     },
-    /// The file system has no room for another page: enlarge the tmpfs.
+    /// The file system has no room for another page, or for another file: enlarge the tmpfs.
     NoSpace {
+        /// The segment, or the folder that has no room for one.
+        path: PathBuf,
         /// The section that had to grow.
         section: &'static str,
-        /// How many bytes were asked for.
+        /// How many bytes were asked for; 0 for a file.
         bytes: u64,
     },
     /// The process's file-size limit is below the segment's size: raise `ulimit -f`.
@@ -163,9 +166,19 @@ impl fmt::Display for Error {
                 f,
                 "the {table} table is full ({capacity}); create the segment with a larger one"
             ),
-            Error::NoSpace { section, bytes } => write!(
+            Error::NoSpace { path, bytes: 0, .. } => write!(
                 f,
-                "the file system has no room for {bytes} more bytes of {section}; enlarge the tmpfs"
+                "the file system has no room for another file in {}; enlarge the tmpfs (size=, nr_inodes=)",
+                path.display()
+            ),
+            Error::NoSpace {
+                path,
+                section,
+                bytes,
+            } => write!(
+                f,
+                "the file system of {} has no room for {bytes} more bytes of {section}; enlarge the tmpfs (size=)",
+                path.display()
             ),
             Error::FileSizeLimit { limit, needed } => write!(
                 f,

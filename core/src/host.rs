@@ -1,4 +1,6 @@
-//! Facts of the host: its boot, its clock, its possible CPUs.
+//! Facts of the host: its boot, its clock, its possible CPUs, its file systems.
+
+use nix::sys::statfs::FsType;
 
 /// The kernel's id of this boot; zeros where it cannot be read.
 pub(crate) fn boot_id() -> [u64; 2] {
@@ -41,6 +43,27 @@ pub(crate) fn possible_cpus() -> u32 {
     let listed = std::fs::read_to_string("/sys/devices/system/cpu/possible").ok();
     // Where it cannot be read a larger CPU number only falls back to the atomic shards.
     listed.as_deref().and_then(count_of).unwrap_or(64)
+}
+
+/// What the file system with this magic number is called, where it is well known.
+pub(crate) fn file_system(kind: FsType) -> Option<&'static str> {
+    // include/uapi/linux/magic.h
+    Some(match kind.0 {
+        0xef53 => "ext2, ext3 or ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x2fc1_2fc1 => "zfs",
+        0xf2f5_2010 => "f2fs",
+        0x794c_7630 => "overlayfs",
+        0x6969 => "nfs",
+        0x517b | 0xfe53_4d42 | 0xff53_4d42 => "smb",
+        0x00c3_6400 => "ceph",
+        0x0102_1997 => "9p",
+        0x6573_5546 => "fuse",
+        0x4d44 => "vfat",
+        0x8584_58f6 => "ramfs",
+        _ => return None,
+    })
 }
 
 /// One more than the last number of a list such as `0-3,8-11`.

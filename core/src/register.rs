@@ -7,6 +7,8 @@
 //! | insert into the index | a complete record that readers do not see yet | whoever registers the key next publishes it |
 //! | publish | a series | |
 //!
+//! A process that has lost a page of the segment registers nothing new: its index may be of zeros.
+//!
 //! Whoever loses the race for a key gives its claims back, where they are still the last ones, and uses
 //! the winner's record. Nobody waits for anybody.
 
@@ -46,6 +48,7 @@ pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, Famil
 }
 
 fn new_family(segment: &Segment, spec: &FamilySpec, hash: u64) -> Result<u32, Error> {
+    segment.check_pages()?;
     let mut claims = Claims::new(segment);
     let record = low_half(claims.take(Section::Families, 1, 0)?);
     claims.commit(
@@ -57,6 +60,7 @@ fn new_family(segment: &Segment, spec: &FamilySpec, hash: u64) -> Result<u32, Er
     let words = entry(segment, Section::Families, record, family::WORDS)?;
     spec.fill(words, hash, &segment.layout, text, bounds);
     let is_match = |record| family_has_name(segment, record, &spec.name);
+    segment.check_pages()?;
     match index(segment, Section::FamilyIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
             claims.keep();
@@ -138,6 +142,7 @@ fn new_series(
     hash: u64,
     is_overflow: bool,
 ) -> Result<(u32, SeriesCells), Error> {
+    segment.check_pages()?;
     let mut claims = Claims::new(segment);
     if !is_overflow {
         check_limit(segment, family, known)?;
@@ -163,6 +168,7 @@ fn new_series(
         Some(Seat::take(segment, family, known)?)
     };
     let is_match = |record| series_has_key(segment, record, family, labels);
+    segment.check_pages()?;
     match index(segment, Section::SeriesIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
             claims.keep();

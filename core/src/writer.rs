@@ -134,6 +134,25 @@ impl Writer {
         crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
     }
 
+    /// Whether what this process records still reaches readers. Costs three system calls.
+    ///
+    /// Recording goes on whatever happens to the file, and cannot tell. A program that wants to know asks
+    /// now and then; where the file is gone it attaches again and registers anew.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] where the file was truncated, removed or replaced, or lost a page under this
+    /// process; [`Error::Io`] where the program has closed the segment's descriptor.
+    pub fn check(&self) -> Result<(), Error> {
+        let segment = &self.attached.segment;
+        segment.check()?;
+        match segment.file() {
+            Some(file) if !crate::create::is_same_file(file, &segment.path) => {
+                Err(segment.changed("it was removed or replaced; attach again"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
         let spec = FamilySpec {
             name: name.to_owned(),
@@ -214,7 +233,8 @@ impl<H: Handle> Registration<H> {
     /// limit are errors here.
     ///
     /// # Errors
-    /// As [`Registration::register`], and [`Error::Full`], [`Error::NoSpace`], [`Error::SeriesLimit`].
+    /// As [`Registration::register`], and [`Error::Full`], [`Error::NoSpace`], [`Error::SeriesLimit`],
+    /// [`Error::Changed`].
     pub fn try_register(self) -> Result<H, Error> {
         check(&self.spec)?;
         let labels = LabelSet::new(&borrow(&self.labels))?;
@@ -232,7 +252,12 @@ impl<H: Handle> Registration<H> {
         check(&self.spec)?;
         let known = match register::family(&self.attached.segment, &self.spec) {
             Ok(known) => Some(known),
-            Err(error @ (Error::Full { .. } | Error::NoSpace { .. } | Error::Io { .. })) => {
+            Err(
+                error @ (Error::Full { .. }
+                | Error::NoSpace { .. }
+                | Error::Io { .. }
+                | Error::Changed { .. }),
+            ) => {
                 self.attached
                     .segment
                     .count_loss(crate::attached::loss_of(&error));
