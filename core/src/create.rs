@@ -138,11 +138,10 @@ fn open(path: &Path, write: bool) -> Result<File, Error> {
         .open(path)
         .map_err(|error| {
             if error.raw_os_error() == Some(libc::ELOOP) {
-                let reason = "it is a symbolic link, which is never followed".into();
-                return Error::NotASegment {
-                    path: path.into(),
-                    reason,
-                };
+                return Error::not_a_segment(
+                    path,
+                    "it is a symbolic link, which is never followed",
+                );
             }
             failure("open", path, error)
         })
@@ -150,10 +149,7 @@ fn open(path: &Path, write: bool) -> Result<File, Error> {
 
 /// Reads the header through the file, checks it, and maps the segment.
 fn read_and_map(file: File, path: &Path, writable: bool) -> Result<Segment, Error> {
-    let not = |reason: &str| Error::NotASegment {
-        path: path.into(),
-        reason: reason.into(),
-    };
+    let not = |reason| Error::not_a_segment(path, reason);
     let found = file
         .metadata()
         .map_err(|error| failure("look at", path, error))?;
@@ -204,7 +200,9 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
         .map_err(|error| failure("set the mode of", path, error))?;
     file.set_len(bytes)
         .map_err(|error| failure("size", path, error))?;
-    let segment = Segment::map(file, path, layout, Identity::of_new(), true)?;
+    let boot_id =
+        host::boot_id().map_err(|error| failure("read the boot's id for", path, error))?;
+    let segment = Segment::map(file, path, layout, Identity::of_new(boot_id), true)?;
     segment.initialise()?;
     Ok(segment)
 }

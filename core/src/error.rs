@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What went wrong. Recording never fails; these come from creating, attaching, registering and reading.
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Error {
     NotASegment {
         /// The file.
         path: PathBuf,
-        /// The check that failed.
+        /// The check that failed, and what to do.
         reason: String,
     },
     /// The segment has another format: update the older of the two programs.
@@ -123,6 +123,16 @@ pub enum Error {
     Options(String),
 }
 
+impl Error {
+    /// What is not a segment, and cannot be made one.
+    pub(crate) fn not_a_segment(path: &Path, reason: &str) -> Error {
+        Error::NotASegment {
+            path: path.into(),
+            reason: format!("{reason}; remove it, or name another path"),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -166,20 +176,11 @@ impl fmt::Display for Error {
                 f,
                 "the {table} table is full ({capacity}); create the segment with a larger one"
             ),
-            Error::NoSpace { path, bytes: 0, .. } => write!(
-                f,
-                "the file system has no room for another file in {}; enlarge the tmpfs (size=, nr_inodes=)",
-                path.display()
-            ),
             Error::NoSpace {
                 path,
                 section,
                 bytes,
-            } => write!(
-                f,
-                "the file system of {} has no room for {bytes} more bytes of {section}; enlarge the tmpfs (size=)",
-                path.display()
-            ),
+            } => write_no_space(f, path, section, *bytes),
             Error::FileSizeLimit { limit, needed } => write!(
                 f,
                 "the file-size limit is {limit} bytes and the segment needs {needed}; raise `ulimit -f`"
@@ -204,6 +205,25 @@ impl fmt::Display for Error {
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }
     }
+}
+
+fn write_no_space(
+    f: &mut fmt::Formatter<'_>,
+    path: &Path,
+    section: &str,
+    bytes: u64,
+) -> fmt::Result {
+    let path = path.display();
+    if bytes == 0 {
+        return write!(
+            f,
+            "the file system has no room for another file in {path}; enlarge the tmpfs (size=, nr_inodes=)"
+        );
+    }
+    write!(
+        f,
+        "the file system of {path} has no room for {bytes} more bytes of {section}; enlarge the tmpfs (size=)"
+    )
 }
 
 impl std::error::Error for Error {

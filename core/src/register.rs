@@ -40,7 +40,7 @@ pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, Famil
     }
     match new_family(segment, spec, hash) {
         Ok(registered) => existing_family(segment, registered, spec),
-        Err(error) => match look_again(find) {
+        Err(error) => match look_again(&error, find) {
             Some(found) => existing_family(segment, found, spec),
             None => Err(error),
         },
@@ -81,10 +81,7 @@ fn existing_family(
     let arena = record::arena(segment);
     let found = record::read_published_family(&segment.layout, words, arena).map_err(|reason| {
         let reason = format!("family record {index}: {reason}");
-        Error::NotASegment {
-            path: segment.path.clone(),
-            reason,
-        }
+        Error::not_a_segment(&segment.path, &reason)
     })?;
     spec.check_same(&found.spec)?;
     Ok((index, found))
@@ -119,7 +116,7 @@ pub(crate) fn series(
     }
     match new_series(segment, known, labels, hash, is_overflow) {
         // What was missing may have gone to somebody who registered the same key meanwhile.
-        Err(error) => match look_again(find) {
+        Err(error) => match look_again(&error, find) {
             Some(found) => existing_series(segment, found),
             None => Err(error),
         },
@@ -127,9 +124,11 @@ pub(crate) fn series(
     }
 }
 
-/// Looks a few times more for a record that another registrant may be about to insert.
-fn look_again(find: impl Fn() -> Option<u32>) -> Option<u32> {
-    (0..LOOKS).find_map(|_| {
+/// Looks a few times more for a record that another registrant may be about to insert. A broken file has
+/// none.
+fn look_again(error: &Error, find: impl Fn() -> Option<u32>) -> Option<u32> {
+    let is_broken = matches!(error, Error::Changed { .. } | Error::Io { .. });
+    (0..if is_broken { 0 } else { LOOKS }).find_map(|_| {
         std::thread::yield_now();
         find()
     })

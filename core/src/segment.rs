@@ -134,7 +134,8 @@ impl Segment {
         let map = map.map_err(|error| io(explain_map(error, layout.words * 8)))?;
         // Or a host with huge tmpfs pages takes 2 MiB for every shard. Kernels without them refuse.
         let _ = map.advise(memmap2::Advice::NoHugePage);
-        let this_boot = identity.boot_id == crate::host::boot_id();
+        let boot_id = crate::host::boot_id().map_err(io)?;
+        let this_boot = identity.boot_id == boot_id;
         let first = map.as_ptr().cast::<AtomicU64>();
         // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
         let words = unsafe { std::slice::from_raw_parts(first, layout.words) };

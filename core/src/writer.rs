@@ -58,7 +58,7 @@ impl SegmentOptions {
         self.check()?;
         let (cpus, fallbacks) = self.shards();
         let layout = Layout::plan(&self.capacities, cpus, fallbacks);
-        let segment = Segment::heap(layout, Identity::of_new());
+        let segment = Segment::heap(layout, Identity::of_new([0, 0]));
         crate::rseq::recording(None);
         let attached = Box::leak(Box::new(Attached::new(segment, self.name())));
         Ok(Writer { attached })
@@ -353,11 +353,7 @@ fn borrow(labels: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 fn outside(attached: &Attached) -> Error {
-    let reason = "a series' cells lie outside".into();
-    Error::NotASegment {
-        path: attached.segment.path.clone(),
-        reason,
-    }
+    Error::not_a_segment(&attached.segment.path, "a series' cells lie outside")
 }
 
 /// Checks what a program can get wrong in a declaration.
