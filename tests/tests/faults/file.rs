@@ -9,8 +9,7 @@ use tachograph::{Loss, SegmentOptions};
 use tachograph_tests::scratch::Scratch;
 
 use crate::stage::{
-    Operator, Victim, counted, fill, is_root, let_run, open, probe, punch, section, small_tmpfs,
-    snapshot,
+    Operator, Tmpfs, Victim, counted, fill, is_root, let_run, open, probe, punch, section, snapshot,
 };
 
 const COUNTERS: u64 = 9;
@@ -161,21 +160,21 @@ fn a_hole_in_a_full_file_system_costs_its_page_alone() {
         return;
     }
     let scratch = Scratch::new();
-    let folder = scratch.path("full");
-    let path = small_tmpfs(&folder, "size=4m");
+    let tmpfs = Tmpfs::new(scratch.path("full"), "size=4m");
+    let (folder, path) = (&tmpfs.folder, &tmpfs.segment);
     let mut victim = Victim::start();
     victim.must(&format!("attach size=small path={}", path.display()));
     victim.count("punched_total", 1000);
     assert_eq!(victim.ask("many filler 600"), "600");
     victim.count("sound_total", 2000);
-    let operator = Operator::of(&path);
+    let operator = Operator::of(path);
     operator.sees_all();
 
     let shards =
-        u64::from(snapshot(&path).segment.cpu_shards + snapshot(&path).segment.fallback_shards);
-    let (offset, _) = section(&path, COUNTERS);
-    let filler = fill(&folder, 0).unwrap();
-    punch(&path, offset, shards * 4096);
+        u64::from(snapshot(path).segment.cpu_shards + snapshot(path).segment.fallback_shards);
+    let (offset, _) = section(path, COUNTERS);
+    let filler = fill(folder, 0).unwrap();
+    punch(path, offset, shards * 4096);
     // What became free is taken at once.
     let more = fs::File::create(folder.join("more")).unwrap();
     crate::stage::reserve(&more, 0, shards * 4096);
@@ -204,14 +203,14 @@ fn a_hole_in_a_full_file_system_costs_its_page_alone() {
     let pages =
         operator.sample("tachograph_pages_lost_total{segment=\"test\",reason=\"unwritable\"}");
     assert!(pages.is_some_and(|pages| pages >= 1.0), "{pages:?}");
-    let (code, text) = probe(&path, "check");
+    let (code, text) = probe(path, "check");
     assert_eq!(code, 0);
     assert!(text.contains("pages lost to a process"), "{text}");
     // A process that comes now has the whole segment.
-    let mut other = Victim::attached(&path);
+    let mut other = Victim::attached(path);
     other.count("punched_total", 3);
     other.must("check");
-    let found = snapshot(&path);
+    let found = snapshot(path);
     // Four sinks and the punched counter come first in the block.
     assert_eq!(counted(&found, "filler_total"), (600 - (512 - 5)).into());
     assert!(found.losses.count(Loss::NoSpace) >= 1);

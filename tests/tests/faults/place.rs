@@ -8,9 +8,10 @@ use std::process::Command;
 use nix::mount::MsFlags;
 use tachograph::Loss;
 use tachograph_tests::scratch::Scratch;
+use tachograph_tests::server;
 
 use crate::stage::{
-    Operator, VICTIM, Victim, counted, fill, is_root, mount, own_mounts, probe, small_tmpfs,
+    Operator, Tmpfs, VICTIM, Victim, assert_says, counted, fill, is_root, mount, own_mounts, probe,
     snapshot,
 };
 
@@ -20,7 +21,8 @@ fn a_file_system_of_one_mebibyte_fills_up_and_counts_on() {
         return;
     }
     let scratch = Scratch::new();
-    let path = small_tmpfs(&scratch.path("full"), "size=1m");
+    let tmpfs = Tmpfs::new(scratch.path("full"), "size=1m");
+    let path = &tmpfs.segment;
     // The default capacities do not fit.
     let mut victim = Victim::start();
     let expected = [path.to_str().unwrap(), "no room", "enlarge the tmpfs"];
@@ -28,7 +30,7 @@ fn a_file_system_of_one_mebibyte_fills_up_and_counts_on() {
     victim.must(&format!("attach size=small path={}", path.display()));
     victim.count("old_total", 100);
     fill(path.parent().unwrap(), 0).unwrap();
-    let operator = Operator::of(&path);
+    let operator = Operator::of(path);
 
     // 4 KiB blocks of counters: at most what is left of the first one.
     let series: u32 = victim.ask("many new 2000").parse().unwrap();
@@ -38,7 +40,7 @@ fn a_file_system_of_one_mebibyte_fills_up_and_counts_on() {
     victim.must("fork old_total 100");
     victim.fails("try refused_total", &expected);
 
-    let found = snapshot(&path);
+    let found = snapshot(path);
     assert_eq!(counted(&found, "old_total"), 300.0);
     let lost = found.losses.count(Loss::LostCounter);
     assert_eq!(counted(&found, "new_total") + lost as f64, 2000.0);
@@ -47,7 +49,7 @@ fn a_file_system_of_one_mebibyte_fills_up_and_counts_on() {
     let name = "tachograph_registrations_lost_total{segment=\"test\",reason=\"no_space\"}";
     assert_eq!(operator.sample(name), Some(no_space as f64));
     assert_eq!(operator.sample("old_total"), Some(300.0));
-    let (code, text) = probe(&path, "check");
+    let (code, text) = probe(path, "check");
     assert_eq!(code, 0);
     let expected = format!("(no_space): {no_space}");
     assert!(text.contains(&expected), "{text}");
@@ -61,13 +63,13 @@ fn creation_with_any_number_of_free_pages_works_or_fails_by_an_error() {
         return;
     }
     let scratch = Scratch::new();
-    let folder = scratch.path("full");
-    let path = small_tmpfs(&folder, "size=1m");
+    let tmpfs = Tmpfs::new(scratch.path("full"), "size=1m");
+    let (folder, path) = (&tmpfs.folder, &tmpfs.segment);
     let mut victim = Victim::start();
     let attach = format!("attach size=small path={}", path.display());
     let (mut refused, mut pages) = (0, 0);
     loop {
-        let filler = fill(&folder, pages * 4096).expect("the file system is empty");
+        let filler = fill(folder, pages * 4096).expect("the file system is empty");
         pages += 1;
         let answer = victim.ask(&attach);
         fs::remove_file(filler).unwrap();
@@ -79,7 +81,7 @@ fn creation_with_any_number_of_free_pages_works_or_fails_by_an_error() {
     }
     assert!(refused > 10, "refused {refused} times");
     victim.count("a_total", 5);
-    assert_eq!(counted(&snapshot(&path), "a_total"), 5.0);
+    assert_eq!(counted(&snapshot(path), "a_total"), 5.0);
     victim.finish();
 }
 
@@ -89,7 +91,8 @@ fn a_file_system_without_inodes_refuses_new_segments_only() {
         return;
     }
     let scratch = Scratch::new();
-    let path = small_tmpfs(&scratch.path("full"), "size=4m,nr_inodes=3");
+    let tmpfs = Tmpfs::new(scratch.path("full"), "size=4m,nr_inodes=3");
+    let path = &tmpfs.segment;
     let mut victim = Victim::start();
     victim.must(&format!("attach size=small path={}", path.display()));
     victim.count("a_total", 5);
@@ -101,11 +104,11 @@ fn a_file_system_without_inodes_refuses_new_segments_only() {
         &format!("attach size=small path={}", other.display()),
         &[folder, "another file", "nr_inodes="],
     );
-    newcomer.attach(&path);
+    newcomer.attach(path);
     newcomer.count("a_total", 6);
     victim.must("kinds a");
     victim.must("fork a_total 7");
-    assert_eq!(counted(&snapshot(&path), "a_total"), 18.0);
+    assert_eq!(counted(&snapshot(path), "a_total"), 18.0);
     victim.finish();
     newcomer.finish();
 }
@@ -116,11 +119,11 @@ fn a_read_only_mount_is_read_and_not_written() {
         return;
     }
     let scratch = Scratch::new();
-    let folder = scratch.path("mounted");
-    let path = small_tmpfs(&folder, "size=8m");
-    Victim::attached(&path).finish();
+    let tmpfs = Tmpfs::new(scratch.path("mounted"), "size=8m");
+    let (folder, path) = (&tmpfs.folder, &tmpfs.segment);
+    Victim::attached(path).finish();
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-    mount(None, &folder, flags, Some("size=8m"));
+    mount(None, folder, flags, Some("size=8m"));
     let mut victim = Victim::start();
     let place = path.to_str().unwrap();
     let expected = [place, "read-only", "another path"];
@@ -130,7 +133,7 @@ fn a_read_only_mount_is_read_and_not_written() {
         &format!("attach path={}", other.display()),
         &[folder.to_str().unwrap(), "read-only"],
     );
-    Operator::of(&path).sees_all();
+    Operator::of(path).sees_all();
     victim.finish();
 }
 
@@ -140,35 +143,26 @@ fn a_host_without_dev_shm_is_told_what_to_do() {
         return;
     }
     let scratch = Scratch::new();
-    let dev = small_tmpfs(&scratch.path("dev"), "size=1m");
-    let dev = dev.parent().unwrap();
-    fs::write(dev.join("null"), "").unwrap();
-    mount(
-        Some(Path::new("/dev/null")),
-        &dev.join("null"),
-        MsFlags::MS_BIND,
-        None,
-    );
-    mount(
-        Some(dev),
-        Path::new("/dev"),
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        None,
-    );
-    let mut command = Command::new(VICTIM);
-    command.env_remove("TACHOGRAPH_SEGMENT");
-    let mut victim = Victim::spawn(command);
-    victim.fails(
-        "attach",
-        &["/dev/shm/tachograph-0", "make it", "TACHOGRAPH_SEGMENT"],
-    );
+    let tmpfs = Tmpfs::new(scratch.path("dev"), "size=1m");
+    let dev = tmpfs.folder.to_str().unwrap();
+    let null = tmpfs.folder.join("null");
+    fs::write(&null, "").unwrap();
+    mount(Some(Path::new("/dev/null")), &null, MsFlags::MS_BIND, None);
+    let script = "unset TACHOGRAPH_SEGMENT; mount --rbind \"$0\" /dev && exec \"$@\"";
+    let wrapper = ["unshare", "--mount", "sh", "-c", script, dev];
+
+    let mut victim = Victim::below(&wrapper);
+    let expected = ["/dev/shm/tachograph-0", "make it", "TACHOGRAPH_SEGMENT"];
+    victim.fails("attach", &expected);
     victim.finish();
-    let (code, text) = probe(Path::new("/dev/shm/tachograph-0/default.seg"), "check");
-    assert_eq!(code, 1);
-    assert!(
-        text.contains("no segment at /dev/shm/tachograph-0/default.seg"),
-        "{text}"
-    );
+    let mut probe = Command::new(wrapper[0]);
+    probe.args(&wrapper[1..]);
+    probe.arg(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
+    probe.arg("check");
+    let output = server::run(probe, "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_says(&text, &["no segment at /dev/shm/tachograph-0/default.seg"]);
 }
 
 #[test]
@@ -248,12 +242,9 @@ fn a_folder_in_the_environment_is_told_of() {
     victim.count("a_total", 5);
     // The readers look into it.
     Operator::of(&folder).sees_all();
-    let mut probe = Command::new(tachograph_tests::server::program(
-        "tachograph-probe",
-        "TACHOGRAPH_PROBE",
-    ));
+    let mut probe = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
     probe.arg("check").env("TACHOGRAPH_SEGMENT", &folder);
-    let output = tachograph_tests::server::run(probe, "");
+    let output = server::run(probe, "");
     assert!(output.status.success(), "{output:?}");
     victim.finish();
 }

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use nix::mount::MsFlags;
+use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
 use tachograph::{Reader, Snapshot};
 use tachograph_tests::http;
@@ -262,12 +262,29 @@ pub(crate) fn mount(from: Option<&Path>, at: &Path, flags: MsFlags, options: Opt
         .unwrap_or_else(|error| panic!("mount at {}: {error}", at.display()));
 }
 
-/// Mounts a tmpfs of its own for this test at `folder`, which is made.
-pub(crate) fn small_tmpfs(folder: &Path, options: &str) -> PathBuf {
-    own_mounts();
-    fs::create_dir(folder).expect("room for a folder");
-    mount(None, folder, MsFlags::empty(), Some(options));
-    folder.join("test.seg")
+/// A tmpfs of its own for one test. Dropping it unmounts it, so that its folder can be removed.
+pub(crate) struct Tmpfs {
+    pub(crate) folder: PathBuf,
+    /// Where a segment goes.
+    pub(crate) segment: PathBuf,
+}
+
+impl Tmpfs {
+    /// Mounts one at `folder`, which is made.
+    pub(crate) fn new(folder: PathBuf, options: &str) -> Tmpfs {
+        own_mounts();
+        fs::create_dir(&folder).expect("room for a folder");
+        mount(None, &folder, MsFlags::empty(), Some(options));
+        let segment = folder.join("test.seg");
+        Tmpfs { folder, segment }
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        // Even where that fails the mount ends with the test: it is in a namespace of its own.
+        let _ = nix::mount::umount2(&self.folder, MntFlags::MNT_DETACH);
+    }
 }
 
 /// Fills the file system of `folder`, but for `spare` bytes; `None` where it has less.
