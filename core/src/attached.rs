@@ -308,7 +308,7 @@ pub(crate) fn loss_of(error: &Error) -> Loss {
         Error::Full { table, .. } if *table == Section::Series.name() => Loss::SeriesTable,
         Error::Full { table, .. } if *table == Section::Strings.name() => Loss::Strings,
         Error::Full { table, .. } if *table == Section::Families.name() => Loss::FamilyTable,
-        Error::Io { .. } => Loss::NoSpace,
+        Error::Io { .. } | Error::Changed { .. } => Loss::NoSpace,
         _ => Loss::Cells,
     }
 }

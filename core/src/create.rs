@@ -16,6 +16,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC};
 
 use crate::error::Error;
+use crate::host;
 use crate::layout::{Identity, Layout, header};
 use crate::options::SegmentOptions;
 use crate::proof::step;
@@ -31,6 +32,9 @@ const ATTEMPTS: usize = 100;
 pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Error> {
     options.check()?;
     let path = options.resolved_path();
+    if options.fault_guard {
+        crate::fault::install_fault_guard();
+    }
     prepare_folder(&path, options)?;
     for _ in 0..ATTEMPTS {
         match open(&path, true) {
@@ -86,7 +90,16 @@ fn prepare_folder(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
     };
     match made {
         Ok(()) => step("folder-made"),
-        Err(_) if folder.is_dir() => {}
+        Err(error) if folder.is_dir() || error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let advice = "the folder above it does not exist; make it, or name another path with $TACHOGRAPH_SEGMENT";
+            let source = io::Error::new(error.kind(), advice);
+            return Err(Error::Io {
+                action: "create the folder",
+                path: folder,
+                source,
+            });
+        }
         Err(error) => return Err(failure("create the folder", &folder, error)),
     }
     if folder == crate::options::default_folder() {
@@ -109,7 +122,7 @@ fn make_folder_of_group(folder: &Path, group: u32) -> io::Result<()> {
     if folder.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let number = crate::layout::Identity::of_new().instance;
+    let number = host::random();
     let hidden = folder_of(folder).join(format!(".{number:016x}.new"));
     std::fs::DirBuilder::new().mode(0o700).create(&hidden)?;
     step("hidden-folder-made");
@@ -143,11 +156,10 @@ fn open(path: &Path, write: bool) -> Result<File, Error> {
         .open(path)
         .map_err(|error| {
             if error.raw_os_error() == Some(libc::ELOOP) {
-                let reason = "it is a symbolic link, which is never followed".into();
-                return Error::NotASegment {
-                    path: path.into(),
-                    reason,
-                };
+                return Error::not_a_segment(
+                    path,
+                    "it is a symbolic link, which is never followed",
+                );
             }
             failure("open", path, error)
         })
@@ -155,15 +167,16 @@ fn open(path: &Path, write: bool) -> Result<File, Error> {
 
 /// Reads the header through the file, checks it, and maps the segment.
 fn read_and_map(file: File, path: &Path, writable: bool) -> Result<Segment, Error> {
-    let not = |reason: &str| Error::NotASegment {
-        path: path.into(),
-        reason: reason.into(),
-    };
+    let not = |reason| Error::not_a_segment(path, reason);
     let found = file
         .metadata()
         .map_err(|error| failure("look at", path, error))?;
     if !found.is_file() {
-        return Err(not("it is not a regular file"));
+        return Err(if found.is_dir() {
+            folder_instead(path)
+        } else {
+            not("it is not a regular file")
+        });
     }
     let mut bytes = [0; header::MUTABLE * 8];
     match file.read_exact_at(&mut bytes, 0) {
@@ -209,7 +222,9 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
     file.set_len(bytes)
         .map_err(|error| failure("size", path, error))?;
     step("file-sized");
-    let segment = Segment::map(file, path, layout, Identity::of_new(), true)?;
+    let boot_id =
+        host::boot_id().map_err(|error| failure("read the boot's id for", path, error))?;
+    let segment = Segment::map(file, path, layout, Identity::of_new(boot_id), true)?;
     segment.initialise()?;
     Ok(segment)
 }
@@ -287,25 +302,46 @@ fn check_file_system(file: &File, path: &Path, options: &SegmentOptions) -> Resu
     if options.allow_disk || [TMPFS_MAGIC, HUGETLBFS_MAGIC].contains(&found) {
         return Ok(());
     }
-    let file_system = format!("a file system of type {:#x}", found.0);
+    let file_system = host::file_system(found).map_or_else(
+        || format!("a file system of type {:#x}", found.0),
+        String::from,
+    );
     Err(Error::DiskBacked {
         path: path.into(),
         file_system,
     })
 }
 
+/// Somebody named a folder where a file is meant.
+fn folder_instead(path: &Path) -> Error {
+    let file = path.join("default.seg");
+    Error::NotASegment {
+        path: path.into(),
+        reason: format!(
+            "it is a folder; name a file in it, such as {}",
+            file.display()
+        ),
+    }
+}
+
 /// A failed call on `path`, as the error that tells what to do.
 fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
     let path = path.to_path_buf();
     match source.raw_os_error() {
+        Some(libc::EISDIR) => folder_instead(&path),
         Some(libc::ENOENT | libc::ENOTDIR) => Error::NotFound { path },
-        Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+        Some(libc::EROFS) => {
+            let needed = "its file system is read-only; remount it, or name another path".into();
+            Error::Permission { path, needed }
+        }
+        Some(libc::EACCES | libc::EPERM) => {
             let user = nix::unistd::geteuid();
             let needed =
                 format!("user {user} cannot {action} it; run as its owner or share a group");
             Error::Permission { path, needed }
         }
         Some(libc::ENOSPC) => Error::NoSpace {
+            path,
             section: "file",
             bytes: 0,
         },

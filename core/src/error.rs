@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What went wrong. Recording never fails; these come from creating, attaching, registering and reading.
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Error {
     NotASegment {
         /// The file.
         path: PathBuf,
-        /// The check that failed.
+        /// The check that failed, and what to do.
         reason: String,
     },
     /// The segment has another format: update the older of the two programs.
@@ -59,7 +59,8 @@ pub enum Error {
         /// Name or magic number of the file system.
         file_system: String,
     },
-    /// The segment changed underneath: truncated, or replaced by another. Attach again.
+    /// The segment changed underneath: truncated, punched, or replaced by another. Remove what is left, and
+    /// attach again.
     Changed {
         /// The file.
         path: PathBuf,
@@ -73,11 +74,13 @@ pub enum Error {
         /// How many entries it holds.
         capacity: u64,
     },
-    /// The file system has no room for another page: enlarge the tmpfs.
+    /// The file system has no room for another page, or for another file: enlarge the tmpfs.
     NoSpace {
+        /// The segment, or the folder that has no room for one.
+        path: PathBuf,
         /// The section that had to grow.
         section: &'static str,
-        /// How many bytes were asked for.
+        /// How many bytes were asked for; 0 for a file.
         bytes: u64,
     },
     /// The process's file-size limit is below the segment's size: raise `ulimit -f`.
@@ -118,6 +121,16 @@ pub enum Error {
     Buckets(String),
     /// An option has an impossible value. The message says what to give.
     Options(String),
+}
+
+impl Error {
+    /// What is not a segment, and cannot be made one.
+    pub(crate) fn not_a_segment(path: &Path, reason: &str) -> Error {
+        Error::NotASegment {
+            path: path.into(),
+            reason: format!("{reason}; remove it, or name another path"),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -163,10 +176,11 @@ impl fmt::Display for Error {
                 f,
                 "the {table} table is full ({capacity}); create the segment with a larger one"
             ),
-            Error::NoSpace { section, bytes } => write!(
-                f,
-                "the file system has no room for {bytes} more bytes of {section}; enlarge the tmpfs"
-            ),
+            Error::NoSpace {
+                path,
+                section,
+                bytes,
+            } => write_no_space(f, path, section, *bytes),
             Error::FileSizeLimit { limit, needed } => write!(
                 f,
                 "the file-size limit is {limit} bytes and the segment needs {needed}; raise `ulimit -f`"
@@ -191,6 +205,25 @@ impl fmt::Display for Error {
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }
     }
+}
+
+fn write_no_space(
+    f: &mut fmt::Formatter<'_>,
+    path: &Path,
+    section: &str,
+    bytes: u64,
+) -> fmt::Result {
+    let path = path.display();
+    if bytes == 0 {
+        return write!(
+            f,
+            "the file system has no room for another file in {path}; enlarge the tmpfs (size=, nr_inodes=)"
+        );
+    }
+    write!(
+        f,
+        "the file system of {path} has no room for {bytes} more bytes of {section}; enlarge the tmpfs (size=)"
+    )
 }
 
 impl std::error::Error for Error {

@@ -1,20 +1,31 @@
-//! The fault guard: a segment that somebody truncates under a read gives an error, not SIGBUS.
+//! The fault guard: memory of a segment that cannot be had, under a read or an update, is no SIGBUS.
 //!
-//! For programs that read segments they do not own. The guard is a signal handler of the whole process, so
-//! a program installs it knowingly. On a fault inside a watched mapping the handler lays zero pages over
-//! the rest of it and counts the fault; the read goes on with zeros and its result is thrown away.
+//! A file may be truncated or punched by whoever may write to it, a tmpfs may be full where it was, and
+//! memory may break. The guard is a signal handler of the whole process, which acts for watched mappings
+//! only and hands every other fault on. It lays zero pages where the file has none:
+//!
+//! - under a reader over the rest of the mapping, once; the snapshot is thrown away.
+//! - under a writer over the one page, whose amounts are lost from then on, while all others keep their
+//!   series exact. The segment counts it, where the header is still to be had, and [`Guard::has_faulted`]
+//!   tells the process, which registers nothing new.
 //!
 //! Unsafe code here rests on these invariants:
 //!
-//! - **G1** The handler touches only atomics and makes system calls that are safe in a handler.
-//! - **G2** A watched range is a read-only mapping of this process from `watch` to the drop of its guard,
-//!   so that laying pages over it changes nobody else's memory.
+//! - **G1** The handler touches only atomics and makes system calls that are safe in a handler. It may
+//!   interrupt itself once, when it counts in a header that is gone too.
+//! - **G2** A watched range is a mapping of this process's own, and its first words are a header, from
+//!   `watch` to the drop of its guard. Pages laid over it change nobody else's memory; whoever reads
+//!   zeros there checks them like anything else that a segment holds.
 #![expect(unsafe_code, reason = "signal handlers have no safe interface")]
 
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::OnceLock;
 
+use nix::errno::Errno;
+use once_cell::race::OnceBox;
+
+use crate::layout::{header, to_usize};
+use crate::loss::Loss;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Mappings that can be watched at a time; further ones are read without a guard.
@@ -24,6 +35,7 @@ const WATCHED_MAX: usize = 256;
 struct Watched {
     start: AtomicU64,
     end: AtomicU64,
+    is_writable: AtomicU64,
     faults: AtomicU64,
 }
 
@@ -31,6 +43,7 @@ static WATCHED: [Watched; WATCHED_MAX] = [const {
     Watched {
         start: AtomicU64::new(0),
         end: AtomicU64::new(0),
+        is_writable: AtomicU64::new(0),
         faults: AtomicU64::new(0),
     }
 }; WATCHED_MAX];
@@ -38,7 +51,8 @@ static WATCHED: [Watched; WATCHED_MAX] = [const {
 /// The system's page size: pages are laid whole.
 static PAGE_BYTES: AtomicU64 = AtomicU64::new(4096);
 
-static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
+/// What was to be done about SIGBUS before the guard. Set without a lock, for forked children.
+static PREVIOUS: OnceBox<libc::sigaction> = OnceBox::new();
 
 /// Watches a mapping while it lives.
 #[derive(Debug)]
@@ -47,7 +61,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Whether a page of the mapping could not be read.
+    /// Whether a page of the mapping could not be had.
     pub(crate) fn has_faulted(&self) -> bool {
         WATCHED[self.index].faults.load(Ordering::Relaxed) > 0
     }
@@ -59,37 +73,45 @@ impl Drop for Guard {
     }
 }
 
-/// Makes reading a truncated segment an error instead of SIGBUS, for all readers attached from now on.
+/// Makes reading a truncated segment an error instead of SIGBUS.
 ///
 /// Installs a handler for SIGBUS; faults elsewhere go to the handler that was there before. Call it once,
-/// early, in a program that reads segments of others.
+/// early, in a program that reads segments of others. Attaching a segment for writing calls it too, unless
+/// [`crate::SegmentOptions::fault_guard`] says otherwise.
 pub fn install_fault_guard() {
+    // A flag, not a `OnceLock`: a child forked while another thread is inside must not wait for it.
+    static INSTALLED: AtomicU64 = AtomicU64::new(0);
+    if INSTALLED.swap(1, Ordering::Relaxed) != 0 {
+        return;
+    }
     let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
         .ok()
         .flatten();
     if let Some(bytes) = page_bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
         PAGE_BYTES.store(bytes, Ordering::Relaxed);
     }
-    PREVIOUS.get_or_init(|| {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_fault;
-        // SAFETY: all-zero is a valid `sigaction`: no handler, no flags, an empty mask.
-        let action = unsafe { action.assume_init_mut() };
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: G1: the handler is fit for its signal and lives as long as the program.
-        unsafe { libc::sigaction(libc::SIGBUS, action, previous.as_mut_ptr()) };
-        // SAFETY: zeroed above, and filled by the call.
-        unsafe { previous.assume_init() }
-    });
+    let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks only, into memory of the right size.
+    unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), previous.as_mut_ptr()) };
+    // SAFETY: all-zero is a valid `sigaction`, and the call filled it.
+    let previous = unsafe { previous.assume_init() };
+    // Before the handler is there, which needs it.
+    let _ = PREVIOUS.set(Box::new(previous));
+    let mut action = previous;
+    let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_fault;
+    action.sa_sigaction = handler as *const () as usize;
+    // No defer: counting the fault may itself fault.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    // SAFETY: only the set of the signals to block is changed, to none.
+    unsafe { libc::sigemptyset(&raw mut action.sa_mask) };
+    // SAFETY: G1: the handler is fit for its signal and lives as long as the program.
+    unsafe { libc::sigaction(libc::SIGBUS, &raw const action, ptr::null_mut()) };
 }
 
-/// Watches `words` where the guard is installed and has room.
-pub(crate) fn watch(words: &[AtomicU64]) -> Option<Guard> {
-    PREVIOUS.get()?;
-    let range = words.as_ptr_range();
-    let (start, end) = (range.start.addr() as u64, range.end.addr() as u64);
+/// Watches a mapping, where there is room.
+pub(crate) fn watch(words: &[AtomicU64], is_writable: bool) -> Option<Guard> {
+    let start = words.as_ptr().expose_provenance() as u64;
+    let end = words.as_ptr_range().end.addr() as u64;
     for (index, watched) in WATCHED.iter().enumerate() {
         if watched
             .start
@@ -99,8 +121,11 @@ pub(crate) fn watch(words: &[AtomicU64]) -> Option<Guard> {
             continue;
         }
         watched.faults.store(0, Ordering::Relaxed);
+        watched
+            .is_writable
+            .store(u64::from(is_writable), Ordering::Relaxed);
         watched.end.store(end, Ordering::Relaxed);
-        // Release: the handler that sees the start sees the end. Pairs with the Acquire in `on_fault`.
+        // Release: the handler that sees the start sees the rest. Pairs with the Acquire in `on_fault`.
         watched.start.store(start, Ordering::Release);
         return Some(Guard { index });
     }
@@ -118,24 +143,55 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         start > 1 && (start..watched.end.load(Ordering::Relaxed)).contains(&address)
     });
     match watched {
-        Some(watched) => lay_zeros(watched, address),
+        Some(watched) => {
+            let errno = Errno::last_raw();
+            lay_pages(watched, address);
+            Errno::set_raw(errno);
+        }
         None => hand_on(signal, info, context),
     }
 }
 
-/// Lays zero pages over the rest of a watched mapping, so that the read that faulted goes on.
-fn lay_zeros(watched: &Watched, address: u64) {
-    let page = address & !(PAGE_BYTES.load(Ordering::Relaxed) - 1);
-    let length = crate::layout::to_usize(watched.end.load(Ordering::Relaxed) - page);
+/// Lays zero pages where a watched mapping faulted, so that the access goes on.
+fn lay_pages(watched: &Watched, address: u64) {
+    let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
+    let start = watched.start.load(Ordering::Relaxed);
+    let end = watched.end.load(Ordering::Relaxed);
+    let page = address & !(page_bytes - 1);
     watched.faults.fetch_add(1, Ordering::Relaxed);
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-    let at = ptr::with_exposed_provenance_mut(crate::layout::to_usize(page));
-    // SAFETY: G2: the range is a mapping of ours that only this process sees.
-    let laid = unsafe { libc::mmap(at, length, libc::PROT_READ, flags, -1, 0) };
-    if laid == libc::MAP_FAILED {
+    let is_writable = watched.is_writable.load(Ordering::Relaxed) != 0;
+    let is_laid = if is_writable {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // A process may have only so many mappings: then the whole becomes one.
+        lay(page, page_bytes, protection) || lay(start, end - start, protection)
+    } else {
+        lay(page, end - page, libc::PROT_READ)
+    };
+    if !is_laid {
         // SAFETY: G1: ends the process; without the pages the fault would repeat for ever.
         unsafe { libc::abort() };
     }
+    if is_writable {
+        count_loss(start);
+    }
+}
+
+/// Lays zero pages over part of a watched mapping.
+fn lay(address: u64, bytes: u64, protection: i32) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    let at = ptr::with_exposed_provenance_mut(to_usize(address));
+    // SAFETY: G2: the range is a mapping of ours, and only this process sees what is laid.
+    let laid = unsafe { libc::mmap(at, to_usize(bytes), protection, flags, -1, 0) };
+    laid != libc::MAP_FAILED
+}
+
+/// Counts a lost page in the header of the mapping at `start`.
+fn count_loss(start: u64) {
+    let word = start + (header::LOSSES + Loss::Unwritable as usize) as u64 * 8;
+    let word = ptr::with_exposed_provenance_mut(to_usize(word));
+    // SAFETY: G2: a header is there, in whole words that are only ever accessed atomically; `watch`
+    // exposed the address.
+    unsafe { AtomicU64::from_ptr(word) }.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Hands a fault elsewhere to the handler that was there before, or to the system's default.

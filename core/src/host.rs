@@ -1,15 +1,24 @@
-//! Facts of the host: its boot, its clock, its possible CPUs.
+//! Facts of the host: its boot, its clock, its possible CPUs, its file systems.
 
-/// The kernel's id of this boot; zeros where it cannot be read.
-pub(crate) fn boot_id() -> [u64; 2] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+use nix::sys::statfs::FsType;
+
+/// Where the kernel tells the id of this boot.
+pub(crate) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The kernel's id of this boot; zeros where the kernel has none. What fails for the moment is an error:
+/// a segment with a wrong id would be refused by everybody else.
+pub(crate) fn boot_id() -> std::io::Result<[u64; 2]> {
+    let text = match std::fs::read_to_string(BOOT_ID) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| {
         digits
             .get(range)
             .and_then(|half| u64::from_str_radix(half, 16).ok())
     };
-    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+    Ok([half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)])
 }
 
 /// Nanoseconds since the Unix epoch.
@@ -43,6 +52,27 @@ pub(crate) fn possible_cpus() -> u32 {
     listed.as_deref().and_then(count_of).unwrap_or(64)
 }
 
+/// What the file system with this magic number is called, where it is well known.
+pub(crate) fn file_system(kind: FsType) -> Option<&'static str> {
+    // include/uapi/linux/magic.h
+    Some(match kind.0 {
+        0xef53 => "ext2, ext3 or ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x2fc1_2fc1 => "zfs",
+        0xf2f5_2010 => "f2fs",
+        0x794c_7630 => "overlayfs",
+        0x6969 => "nfs",
+        0x517b | 0xfe53_4d42 | 0xff53_4d42 => "smb",
+        0x00c3_6400 => "ceph",
+        0x0102_1997 => "9p",
+        0x6573_5546 => "fuse",
+        0x4d44 => "vfat",
+        0x8584_58f6 => "ramfs",
+        _ => return None,
+    })
+}
+
 /// One more than the last number of a list such as `0-3,8-11`.
 fn count_of(list: &str) -> Option<u32> {
     let last = list.trim().rsplit([',', '-']).next()?;
@@ -67,7 +97,7 @@ mod tests {
 
     #[test]
     fn this_host_has_a_boot() {
-        assert_ne!(boot_id(), [0, 0]);
+        assert_ne!(boot_id().unwrap(), [0, 0]);
         assert!(possible_cpus() >= 1);
     }
 }

@@ -332,10 +332,7 @@ impl Layout {
         words: &[u64; header::MUTABLE],
         file_bytes: u64,
     ) -> Result<(Layout, Identity), Error> {
-        let not = |reason: &str| Error::NotASegment {
-            path: path.into(),
-            reason: reason.into(),
-        };
+        let not = |reason: &str| Error::not_a_segment(path, reason);
         if words[header::MAGIC] != MAGIC {
             return Err(not("it does not start with the magic word"));
         }
@@ -462,9 +459,9 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// A new segment's identity.
-    pub(crate) fn of_new() -> Identity {
+    pub(crate) fn of_new(boot_id: [u64; 2]) -> Identity {
         Identity {
-            boot_id: host::boot_id(),
+            boot_id,
             created_unix_nanos: host::now_unix_nanos(),
             instance: host::random(),
             version: VERSION,

@@ -30,11 +30,14 @@ pub enum Loss {
     LostCounter,
     /// A value was recorded in a histogram that could not be registered.
     LostHistogram,
+    /// A page of the segment could not be had when a process used it: the amounts that the process adds
+    /// there are lost.
+    Unwritable,
 }
 
 impl Loss {
     /// Every reason, in the order of the segment's words.
-    pub const ALL: [Loss; 13] = [
+    pub const ALL: [Loss; 14] = [
         Loss::SeriesLimit,
         Loss::SeriesTable,
         Loss::FamilyTable,
@@ -48,6 +51,7 @@ impl Loss {
         Loss::RejectedInfinite,
         Loss::LostCounter,
         Loss::LostHistogram,
+        Loss::Unwritable,
     ];
 
     /// The reason as a label value.
@@ -66,10 +70,11 @@ impl Loss {
             Loss::RejectedInfinite => "infinite",
             Loss::LostCounter => "counter",
             Loss::LostHistogram => "histogram",
+            Loss::Unwritable => "unwritable",
         }
     }
 
-    /// What was lost: `registration` (folded or lost), `update` (rejected), or `amount` (recorded nowhere).
+    /// What was lost.
     pub const fn class(self) -> LossClass {
         match self {
             Loss::SeriesLimit
@@ -84,6 +89,7 @@ impl Loss {
                 LossClass::Rejected
             }
             Loss::LostCounter | Loss::LostHistogram => LossClass::Lost,
+            Loss::Unwritable => LossClass::Page,
         }
     }
 }
@@ -97,6 +103,8 @@ pub enum LossClass {
     Rejected,
     /// Amounts and values that went to a sink.
     Lost,
+    /// Pages of the segment that a process lost, with all it adds there.
+    Page,
 }
 
 /// What could not be recorded as asked, by reason.

@@ -41,6 +41,7 @@ pub struct SegmentOptions {
     pub(crate) group: Option<u32>,
     pub(crate) allow_disk: bool,
     pub(crate) replace_other_boot: bool,
+    pub(crate) fault_guard: bool,
 }
 
 impl Default for SegmentOptions {
@@ -63,6 +64,7 @@ impl Default for SegmentOptions {
             group: None,
             allow_disk: false,
             replace_other_boot: false,
+            fault_guard: true,
         }
     }
 }
@@ -164,6 +166,14 @@ impl SegmentOptions {
     /// Replaces a segment that was written before the last boot. Default: refused.
     pub fn replace_other_boot(mut self, replace: bool) -> Self {
         self.replace_other_boot = replace;
+        self
+    }
+
+    /// Whether attaching installs a handler for SIGBUS, which keeps this process alive when somebody
+    /// truncates or punches the file: see [`crate::install_fault_guard`]. Default: it does, once a process.
+    /// A program that says no, or puts a handler of its own over it that hands nothing on, dies then.
+    pub fn fault_guard(mut self, install: bool) -> Self {
+        self.fault_guard = install;
         self
     }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::create;
 use crate::error::Error;
-use crate::fault;
 use crate::layout::{Section, family, header, process, sink};
 use crate::loss::{Loss, Losses};
 use crate::process as slots;
@@ -23,8 +22,6 @@ use crate::values::{self, Living, Pass};
 /// A segment mapped for reading.
 #[derive(Debug)]
 pub struct Reader {
-    /// Dropped first: it watches the mapping only while there is one.
-    guard: Option<fault::Guard>,
     segment: Segment,
     catalogue: Catalogue,
     counter_sums: Vec<u64>,
@@ -51,12 +48,10 @@ impl Reader {
     }
 
     fn new(segment: Segment) -> Reader {
-        let guard = segment.file().and_then(|_| fault::watch(segment.words()));
         Reader {
             segment,
             catalogue: Catalogue::new(),
             counter_sums: Vec::new(),
-            guard,
         }
     }
 
@@ -73,7 +68,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Changed`] where the file was truncated: attach again.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
-        self.check_size()?;
+        self.segment.check()?;
         let time_unix_nanos = crate::host::now_unix_nanos();
         self.catalogue.refresh(&self.segment);
         let (processes, living) = self.processes();
@@ -102,29 +97,8 @@ impl Reader {
             losses: self.losses(),
             damage: self.catalogue.damage.clone(),
         };
-        self.check_size()?;
+        self.segment.check()?;
         Ok(snapshot)
-    }
-
-    /// A file that was made shorter would fault; so does one that was, and the guard saw it.
-    fn check_size(&self) -> Result<(), Error> {
-        let Some(file) = self.segment.file() else {
-            return Ok(());
-        };
-        let changed = |reason: &str| Error::Changed {
-            path: self.segment.path.clone(),
-            reason: reason.into(),
-        };
-        let found = file
-            .metadata()
-            .map_err(|error| changed(&error.to_string()))?;
-        if found.len() < self.segment.layout.words as u64 * 8 {
-            return Err(changed("the file was truncated"));
-        }
-        if self.guard.as_ref().is_some_and(fault::Guard::has_faulted) {
-            return Err(changed("a page of the file could not be read"));
-        }
-        Ok(())
     }
 
     /// Every process in the table, and a copy of the own cells of those that live.

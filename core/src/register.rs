@@ -7,6 +7,8 @@
 //! | insert into the index | a complete record that readers do not see yet | whoever registers the key next publishes it |
 //! | publish | a series | |
 //!
+//! A process that has lost a page of the segment registers nothing new: its index may be of zeros.
+//!
 //! Whoever loses the race for a key gives its claims back, where they are still the last ones, and uses
 //! the winner's record. Nobody waits for anybody.
 
@@ -39,7 +41,7 @@ pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, Famil
     }
     match new_family(segment, spec, hash) {
         Ok(registered) => existing_family(segment, registered, spec),
-        Err(error) => match look_again(find) {
+        Err(error) => match look_again(&error, find) {
             Some(found) => existing_family(segment, found, spec),
             None => Err(error),
         },
@@ -47,6 +49,7 @@ pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, Famil
 }
 
 fn new_family(segment: &Segment, spec: &FamilySpec, hash: u64) -> Result<u32, Error> {
+    segment.check_pages()?;
     let mut claims = Claims::new(segment);
     let record = low_half(claims.take(Section::Families, 1, 0)?);
     claims.commit(
@@ -59,6 +62,7 @@ fn new_family(segment: &Segment, spec: &FamilySpec, hash: u64) -> Result<u32, Er
     spec.fill(words, hash, &segment.layout, text, bounds);
     step("family-filled");
     let is_match = |record| family_has_name(segment, record, &spec.name);
+    segment.check_pages()?;
     match index(segment, Section::FamilyIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
             step("family-inserted");
@@ -80,10 +84,7 @@ fn existing_family(
     let arena = record::arena(segment);
     let found = record::read_published_family(&segment.layout, words, arena).map_err(|reason| {
         let reason = format!("family record {index}: {reason}");
-        Error::NotASegment {
-            path: segment.path.clone(),
-            reason,
-        }
+        Error::not_a_segment(&segment.path, &reason)
     })?;
     spec.check_same(&found.spec)?;
     Ok((index, found))
@@ -118,7 +119,7 @@ pub(crate) fn series(
     }
     match new_series(segment, known, labels, hash, is_overflow) {
         // What was missing may have gone to somebody who registered the same key meanwhile.
-        Err(error) => match look_again(find) {
+        Err(error) => match look_again(&error, find) {
             Some(found) => existing_series(segment, found),
             None => Err(error),
         },
@@ -126,9 +127,11 @@ pub(crate) fn series(
     }
 }
 
-/// Looks a few times more for a record that another registrant may be about to insert.
-fn look_again(find: impl Fn() -> Option<u32>) -> Option<u32> {
-    (0..LOOKS).find_map(|_| {
+/// Looks a few times more for a record that another registrant may be about to insert. A broken file has
+/// none.
+fn look_again(error: &Error, find: impl Fn() -> Option<u32>) -> Option<u32> {
+    let is_broken = matches!(error, Error::Changed { .. } | Error::Io { .. });
+    (0..if is_broken { 0 } else { LOOKS }).find_map(|_| {
         std::thread::yield_now();
         find()
     })
@@ -141,6 +144,7 @@ fn new_series(
     hash: u64,
     is_overflow: bool,
 ) -> Result<(u32, SeriesCells), Error> {
+    segment.check_pages()?;
     let mut claims = Claims::new(segment);
     if !is_overflow {
         check_limit(segment, family, known)?;
@@ -167,6 +171,7 @@ fn new_series(
         Some(Seat::take(segment, family, known)?)
     };
     let is_match = |record| series_has_key(segment, record, family, labels);
+    segment.check_pages()?;
     match index(segment, Section::SeriesIndex).insert(hash, record, is_match) {
         Insertion::Inserted => {
             step("series-inserted");

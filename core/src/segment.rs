@@ -22,6 +22,8 @@ use std::path::PathBuf;
 
 use crate::claim;
 use crate::error::Error;
+#[cfg(not(all(test, loom)))]
+use crate::fault;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
 use crate::loss::Loss;
 use crate::proof::step;
@@ -44,10 +46,25 @@ pub(crate) struct Segment {
 
 /// What keeps the words of a mapped segment alive.
 struct Mapping {
+    /// Dropped first: it watches the mapping only while there is one.
+    #[cfg(not(all(test, loom)))]
+    guard: Option<fault::Guard>,
     #[cfg(not(all(test, loom)))]
     _map: memmap2::MmapRaw,
     file: File,
     inode: (u64, u64),
+}
+
+/// What a process without the address space for a segment can do.
+#[cfg(not(all(test, loom)))]
+fn explain_map(error: std::io::Error, bytes: usize) -> std::io::Error {
+    if error.kind() != std::io::ErrorKind::OutOfMemory {
+        return error;
+    }
+    let advice = format!(
+        "no address space for {bytes} bytes; raise `ulimit -v`, or create the segment with smaller tables"
+    );
+    std::io::Error::new(error.kind(), advice)
 }
 
 /// What tells the file from any other: device and inode.
@@ -115,10 +132,11 @@ impl Segment {
             path: path.into(),
             source,
         };
-        let map = map.map_err(io)?;
+        let map = map.map_err(|error| io(explain_map(error, layout.words * 8)))?;
         // Or a host with huge tmpfs pages takes 2 MiB for every shard. Kernels without them refuse.
         let _ = map.advise(memmap2::Advice::NoHugePage);
-        let this_boot = identity.boot_id == crate::host::boot_id();
+        let boot_id = crate::host::boot_id().map_err(io)?;
+        let this_boot = identity.boot_id == boot_id;
         let first = map.as_ptr().cast::<AtomicU64>();
         // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
         let words = unsafe { std::slice::from_raw_parts(first, layout.words) };
@@ -133,6 +151,7 @@ impl Segment {
         let inode = inode_of(&file).map_err(io)?;
         step("segment-mapped");
         let mapping = Some(Mapping {
+            guard: fault::watch(words, writable),
             _map: map,
             file,
             inode,
@@ -149,6 +168,7 @@ impl Segment {
 
     /// Writes the header and commits what every writer touches: the indexes, the process table, the sinks.
     pub(crate) fn initialise(&self) -> Result<(), Error> {
+        self.reserve("header", 0, header::WORDS as u64)?;
         self.commit(
             Section::Processes,
             self.extent(Section::Processes).words as u64,
@@ -209,6 +229,50 @@ impl Segment {
             .is_some_and(|file| inode_of(file).ok() == self.inode())
     }
 
+    /// Whether every page that this process used was there.
+    pub(crate) fn check_pages(&self) -> Result<(), Error> {
+        #[cfg(not(all(test, loom)))]
+        if let Some(Mapping {
+            guard: Some(guard), ..
+        }) = &self.mapping
+            && guard.has_faulted()
+        {
+            return Err(
+                self.changed("a page of it could not be had; remove it, and restart its writers")
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the file still is the one that was mapped, whole, and every page was there.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        use std::os::unix::fs::MetadataExt;
+        let Some(mapping) = &self.mapping else {
+            return Ok(());
+        };
+        let io = |source| Error::Io {
+            action: "find the open descriptor of",
+            path: self.path.clone(),
+            source,
+        };
+        let found = mapping.file.metadata().map_err(io)?;
+        if (found.dev(), found.ino()) != mapping.inode {
+            return Err(io(nix::errno::Errno::EBADF.into()));
+        }
+        if found.len() < self.layout.words as u64 * 8 {
+            return Err(self.changed("the file was truncated; remove it, and restart its writers"));
+        }
+        self.check_pages()
+    }
+
+    pub(crate) fn changed(&self, reason: &str) -> Error {
+        Error::Changed {
+            path: self.path.clone(),
+            reason: reason.into(),
+        }
+    }
+
     pub(crate) fn extent(&self, section: Section) -> Extent {
         self.layout.extent(section)
     }
@@ -262,9 +326,11 @@ impl Segment {
         let exact = needed.next_multiple_of(PAGE_WORDS as u64).min(most);
         claim::commit(self.committed(section), needed, |from| {
             let offset = extent.offset as u64 + from;
-            match self.reserve(section, offset, generous - from) {
+            match self.reserve(section.name(), offset, generous - from) {
                 Ok(()) => Ok(generous),
-                Err(_) => self.reserve(section, offset, exact - from).map(|()| exact),
+                Err(_) => self
+                    .reserve(section.name(), offset, exact - from)
+                    .map(|()| exact),
             }
         })
     }
@@ -273,25 +339,19 @@ impl Segment {
     pub(crate) fn commit_run(&self, slot: u32, cells: u64) -> Result<(), Error> {
         let (offset, run) = self.layout.process_run(slot);
         let cells = cells.next_multiple_of(PAGE_WORDS as u64).min(run as u64);
-        self.reserve(Section::ProcessCells, offset as u64, cells)
+        self.reserve(Section::ProcessCells.name(), offset as u64, cells)
     }
 
     /// Takes memory for a range of the file, so that no later access can fail for want of it.
     #[cfg(not(all(test, loom)))]
-    fn reserve(&self, section: Section, offset_words: u64, words: u64) -> Result<(), Error> {
+    fn reserve(&self, what: &'static str, offset_words: u64, words: u64) -> Result<(), Error> {
         use nix::errno::Errno;
         use nix::fcntl::{FallocateFlags, fallocate};
         let Some(file) = self.file() else {
             return Ok(());
         };
-        if !self.has_its_file() {
-            let (action, path) = ("find the open descriptor of", self.path.clone());
-            return Err(Error::Io {
-                action,
-                path,
-                source: Errno::EBADF.into(),
-            });
-        }
+        // Also because taking memory beyond the end would be held against the process's file-size limit.
+        self.check()?;
         let bytes = words * 8;
         let position = |bytes: u64| i64::try_from(bytes).expect("a segment is below 2^63 bytes");
         loop {
@@ -304,7 +364,8 @@ impl Segment {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOSPC) => {
                     return Err(Error::NoSpace {
-                        section: section.name(),
+                        path: self.path.clone(),
+                        section: what,
                         bytes,
                     });
                 }
@@ -321,7 +382,7 @@ impl Segment {
     }
 
     #[cfg(all(test, loom))]
-    fn reserve(&self, _section: Section, _offset_words: u64, _words: u64) -> Result<(), Error> {
+    fn reserve(&self, _what: &'static str, _offset_words: u64, _words: u64) -> Result<(), Error> {
         Ok(())
     }
 }

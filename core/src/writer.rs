@@ -58,7 +58,7 @@ impl SegmentOptions {
         self.check()?;
         let (cpus, fallbacks) = self.shards();
         let layout = Layout::plan(&self.capacities, cpus, fallbacks);
-        let segment = Segment::heap(layout, Identity::of_new());
+        let segment = Segment::heap(layout, Identity::of_new([0, 0]));
         crate::rseq::recording(None);
         let attached = Box::leak(Box::new(Attached::new(segment, self.name())));
         Ok(Writer { attached })
@@ -132,6 +132,25 @@ impl Writer {
     /// As [`crate::Reader::attach`] and [`crate::Reader::snapshot`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
+    }
+
+    /// Whether what this process records still reaches readers. Costs three system calls.
+    ///
+    /// Recording goes on whatever happens to the file, and cannot tell. A program that wants to know asks
+    /// now and then; where the file is gone it attaches again and registers anew.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] where the file was truncated, removed or replaced, or lost a page under this
+    /// process; [`Error::Io`] where the program has closed the segment's descriptor.
+    pub fn check(&self) -> Result<(), Error> {
+        let segment = &self.attached.segment;
+        segment.check()?;
+        match segment.file() {
+            Some(file) if !crate::create::is_same_file(file, &segment.path) => {
+                Err(segment.changed("it was removed or replaced; attach again"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
@@ -214,7 +233,8 @@ impl<H: Handle> Registration<H> {
     /// limit are errors here.
     ///
     /// # Errors
-    /// As [`Registration::register`], and [`Error::Full`], [`Error::NoSpace`], [`Error::SeriesLimit`].
+    /// As [`Registration::register`], and [`Error::Full`], [`Error::NoSpace`], [`Error::SeriesLimit`],
+    /// [`Error::Changed`].
     pub fn try_register(self) -> Result<H, Error> {
         check(&self.spec)?;
         let labels = LabelSet::new(&borrow(&self.labels))?;
@@ -232,7 +252,12 @@ impl<H: Handle> Registration<H> {
         check(&self.spec)?;
         let known = match register::family(&self.attached.segment, &self.spec) {
             Ok(known) => Some(known),
-            Err(error @ (Error::Full { .. } | Error::NoSpace { .. } | Error::Io { .. })) => {
+            Err(
+                error @ (Error::Full { .. }
+                | Error::NoSpace { .. }
+                | Error::Io { .. }
+                | Error::Changed { .. }),
+            ) => {
                 self.attached
                     .segment
                     .count_loss(crate::attached::loss_of(&error));
@@ -328,11 +353,7 @@ fn borrow(labels: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 fn outside(attached: &Attached) -> Error {
-    let reason = "a series' cells lie outside".into();
-    Error::NotASegment {
-        path: attached.segment.path.clone(),
-        reason,
-    }
+    Error::not_a_segment(&attached.segment.path, "a series' cells lie outside")
 }
 
 /// Checks what a program can get wrong in a declaration.

@@ -60,6 +60,7 @@ fn push_counts(page: &mut Html, digest: &Digest) {
             LossClass::Registration => "Registrations lost",
             LossClass::Rejected => "Updates rejected",
             LossClass::Lost => "Updates lost",
+            LossClass::Page => "Pages lost",
         };
         page.row(&format!("{what}: {}", loss.name()), count);
     }

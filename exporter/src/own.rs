@@ -12,6 +12,7 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report) {
     own.damage();
     own.exporter();
     own.overflows();
+    own.pages();
     own.processes();
     own.registrations();
     own.segments();
@@ -145,6 +146,14 @@ impl<'a> Own<'a> {
                     samples.add(&labels, Number::Unsigned(*count));
                 }
             },
+        );
+    }
+
+    fn pages(&mut self) {
+        self.losses(
+            "tachograph_pages_lost_total",
+            "Pages of the segment that a process could not have, with all that it adds there.",
+            ("reason", LossClass::Page),
         );
     }
 
@@ -335,6 +344,7 @@ mod tests {
             "tachograph_exporter_scrapes_total 4",
             "tachograph_family_overflowed_total{segment=\"a\",family=\"requests_total\"} 3",
             "tachograph_process_recording{segment=\"a\",mode=\"rseq\",reason=\"restartable sequences are registered\"} 2",
+            "tachograph_pages_lost_total{segment=\"a\",reason=\"unwritable\"} 0",
             "tachograph_processes{segment=\"a\",state=\"alive\"} 2",
             "tachograph_processes{segment=\"a\",state=\"dead\"} 1",
             "tachograph_registrations_lost_total{segment=\"a\",reason=\"strings_full\"} 0",

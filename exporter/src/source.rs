@@ -57,7 +57,7 @@ impl Sources {
     /// Why no segment can be read, if so.
     pub(crate) fn why_not_ready(&mut self) -> Option<String> {
         self.refresh();
-        if self.segments.iter().any(|it| it.reader.is_some()) {
+        if self.segments.iter_mut().any(Segment::is_readable) {
             return None;
         }
         let reasons = self.segments.iter().map(|segment| match &segment.state {
@@ -127,15 +127,22 @@ impl Segment {
                         self.path.display()
                     ));
                 }
-                self.enter(State::Attached);
             }
             Err(error) => self.fail(&error),
         }
     }
 
+    /// Whether the last look at it, or one now, gave its values.
+    fn is_readable(&mut self) -> bool {
+        (self.reader.is_some() && self.state == Some(State::Attached)) || self.snapshot().is_some()
+    }
+
     fn snapshot(&mut self) -> Option<Snapshot> {
         match self.reader.as_mut()?.snapshot() {
-            Ok(snapshot) => Some(snapshot),
+            Ok(snapshot) => {
+                self.enter(State::Attached);
+                Some(snapshot)
+            }
             Err(error) => {
                 self.reader = None;
                 self.fail(&error);

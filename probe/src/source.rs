@@ -7,15 +7,13 @@ use tachograph::{Error, Reader, Snapshot};
 
 use crate::failure::Failure;
 
-/// The file that `given` names: itself, or the one segment in it when it is a directory.
+/// The file that `given` or the environment names: itself, or the one segment in it when it is a directory.
 pub(crate) fn locate(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let Some(path) = given else {
-        return Ok(tachograph::default_path());
-    };
+    let path = given.map_or_else(tachograph::default_path, Path::to_owned);
     if !path.is_dir() {
-        return Ok(path.to_owned());
+        return Ok(path);
     }
-    let found = segments_in(path);
+    let found = segments_in(&path);
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::Message(format!(

@@ -1,6 +1,7 @@
 //! The exporter and other programs that the tests start beside the workers.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -34,8 +35,19 @@ impl Server {
     /// # Panics
     /// When it does not.
     pub fn exporter(segment: &Path) -> Server {
+        Server::exporter_below(&[], segment)
+    }
+
+    /// As [`Server::exporter`], as the last argument of another command.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn exporter_below(wrapper: &[&str], segment: &Path) -> Server {
         let program = program("tachograph-exporter", "TACHOGRAPH_EXPORTER");
-        let child = Command::new(&program)
+        let words = wrapper.iter().map(OsStr::new);
+        let mut words = words.chain([program.as_os_str()]);
+        let child = Command::new(words.next().expect("a program"))
+            .args(words)
             .arg("--segment")
             .arg(segment)
             .args(["--listen", "127.0.0.1:0"])
@@ -86,7 +98,10 @@ impl Server {
 }
 
 /// A program of this workspace: named by the environment, or beside the tests.
-fn program(name: &str, variable: &str) -> PathBuf {
+///
+/// # Panics
+/// Never: a test has a path.
+pub fn program(name: &str, variable: &str) -> PathBuf {
     env::var_os(variable).map_or_else(
         || {
             let test = env::current_exe().expect("a path");

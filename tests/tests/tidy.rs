@@ -23,17 +23,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rseq_x86_64", &["sync"]),
     ("text", &["proof", "sync"]),
     ("cell", &["buckets", "layout", "schema"]),
-    ("fault", &["layout", "sync"]),
+    ("fault", &["layout", "loss", "sync"]),
     ("index", &["layout", "sync"]),
     ("options", &["error", "host", "layout"]),
     (
         "segment",
-        &["claim", "error", "host", "layout", "loss", "proof", "sync"],
+        &[
+            "claim", "error", "fault", "host", "layout", "loss", "proof", "sync",
+        ],
     ),
     ("snapshot", &["buckets", "loss", "schema", "unit"]),
     (
         "create",
-        &["error", "layout", "options", "proof", "segment", "sync"],
+        &[
+            "error", "fault", "host", "layout", "options", "proof", "segment", "sync",
+        ],
     ),
     ("labels", &["error", "snapshot", "unit"]),
     ("rseq", &["layout", "snapshot", "sync"]),
@@ -104,7 +108,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "catalogue",
             "create",
             "error",
-            "fault",
             "host",
             "layout",
             "loss",

@@ -149,6 +149,7 @@ pub(crate) fn loss_words(loss: Loss) -> String {
         LossClass::Registration => "registrations folded or lost",
         LossClass::Rejected => "updates refused",
         LossClass::Lost => "amounts lost",
+        LossClass::Page => "pages lost to a process, with what it adds there",
     };
     format!("{what} ({})", loss.name())
 }
