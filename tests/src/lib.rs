@@ -11,6 +11,7 @@
 pub mod ack;
 pub mod actor;
 pub mod http;
+pub mod page;
 pub mod play;
 pub mod scenario;
 pub mod scrape;

@@ -1,10 +1,16 @@
-//! A reader that scrapes all the time and sees that no value ever falls.
+//! A reader that scrapes all the time, and one that asks an exporter every second: both see that every
+//! scrape makes sense and that no value ever falls.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender, TryRecvError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 
+use std::time::Duration;
+
+use crate::http;
+use crate::page::Page;
+use crate::server::Server;
 use tachograph::{Kind, Number, Reader, Series, Snapshot, ValueView};
 
 /// A thread that scrapes a segment until it is finished.
@@ -33,6 +39,31 @@ impl Scraper {
         Scraper { thread, stop }
     }
 
+    /// Starts asking an exporter that serves the segment at `path`, once a second.
+    ///
+    /// # Panics
+    /// When the exporter cannot be started.
+    pub fn of_pages(path: &Path) -> Scraper {
+        let path: PathBuf = path.into();
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let exporter = Server::exporter(&path);
+            let mut before = Page::default();
+            let mut scrapes = 0;
+            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                before = next_page(&exporter, &before)?;
+                scrapes += 1;
+            }
+            // One more, after all is over.
+            let last = next_page(&exporter, &before)?;
+            match last.series_count() {
+                0 => Err("an empty page".into()),
+                _ => Ok(scrapes + 1),
+            }
+        });
+        Scraper { thread, stop }
+    }
+
     /// Stops, and says how many scrapes there were.
     ///
     /// # Errors
@@ -45,6 +76,17 @@ impl Scraper {
         let _ = self.stop.send(());
         self.thread.join().expect("a reader does not panic")
     }
+}
+
+fn next_page(exporter: &Server, before: &Page) -> Result<Page, String> {
+    let answer = http::get(exporter.address, "/metrics", "text/plain;version=0.0.4");
+    let answer = answer.map_err(|error| error.to_string())?;
+    if answer.status != 200 {
+        return Err(answer.head);
+    }
+    let page = Page::parse(&answer.body)?;
+    page.check_since(before)?;
+    Ok(page)
 }
 
 /// Everything in a snapshot that may only grow, by family, label set and place.

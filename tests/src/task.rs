@@ -46,6 +46,9 @@ pub struct Count {
     /// Updates of each thread; without it they go on until they are stopped or killed.
     #[arg(long)]
     pub updates: Option<u64>,
+    /// Sets a gauge of the mode `each` to one, and one of the mode `sum`.
+    #[arg(long)]
+    pub gauges: bool,
     /// A deliberate fault, to see that the tests find it.
     #[arg(long)]
     pub fault: Option<Fault>,

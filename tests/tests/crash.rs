@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tachograph::Reader;
+use tachograph::{Reader, Snapshot, ValueView};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::long;
 use tachograph_tests::scrape::Scraper;
@@ -32,12 +32,12 @@ struct Storm {
 
 fn storm() -> Storm {
     let (seconds, updates) = if long() {
-        (180, 1_000_000_000)
+        (60, 1_000_000_000)
     } else {
-        (6, 1_000_000)
+        (12, 1_000_000)
     };
     Storm {
-        processes: 4,
+        processes: 6,
         threads: 4,
         time: Duration::from_secs(seconds),
         updates,
@@ -60,8 +60,14 @@ struct Outcome {
     instances: Vec<Instance>,
     kills: usize,
     stopped_first: usize,
-    /// Killed threads that had made one update more than they had acknowledged.
-    one_more: usize,
+    /// Threads whose counter showed one update more than they had acknowledged.
+    counters_ahead: usize,
+    /// The same for histograms.
+    histograms_ahead: usize,
+    /// Processes that came, made some updates and ended by themselves in the middle of the storm.
+    visitors: usize,
+    /// Snapshots by a reader and pages of an exporter.
+    scrapes: (u64, u64),
     faults: Vec<String>,
 }
 
@@ -76,7 +82,8 @@ struct Test {
 impl Test {
     fn new(storm: Storm) -> Test {
         let scratch = Scratch::new();
-        let threads = storm.processes * storm.threads;
+        // And one for the visitors.
+        let threads = storm.processes * storm.threads + 1;
         let acks = AckFile::create(&scratch.acks(), threads).unwrap();
         create(&scratch);
         let reader = Reader::attach(scratch.segment()).unwrap();
@@ -119,6 +126,7 @@ impl Test {
             &[
                 &format!("--threads={}", self.storm.threads),
                 &format!("--first={}", place.first),
+                "--gauges",
             ],
         );
         arguments.extend(
@@ -145,7 +153,10 @@ impl Test {
                     .push(format!("thread {thread}: {fault}"));
             }
             let made = after.counter.saturating_sub(place.before[at].counter);
-            self.outcome.one_more += usize::from(made > acked);
+            self.outcome.counters_ahead += usize::from(made > acked);
+            let records = |shown: &Shown| shown.counts.iter().sum::<u64>();
+            let recorded = records(after).saturating_sub(records(&place.before[at]));
+            self.outcome.histograms_ahead += usize::from(recorded > acked);
             self.outcome.instances.push(instance);
         }
     }
@@ -157,9 +168,46 @@ impl Test {
             thread::sleep(Duration::from_millis(fastrand::u64(..10)));
             self.outcome.stopped_first += 1;
         }
+        let pid = worker.pid();
         worker.kill();
         self.outcome.kills += 1;
         self.judge(place, true);
+        let snapshot = self.reader.snapshot().unwrap();
+        if let Err(fault) = gauges_of_the_living(&snapshot, pid) {
+            self.outcome.faults.push(fault);
+        }
+    }
+
+    /// A process comes, makes some updates in series of its own and ends, and nothing holds it up.
+    fn visit(&mut self) {
+        let mut place = Place {
+            first: self.storm.processes * self.storm.threads,
+            environment: &[],
+            worker: None,
+            before: Vec::new(),
+        };
+        self.acks.acknowledge(place.first, 0);
+        let shown = |test: &mut Test| {
+            let snapshot = test.reader.snapshot().unwrap();
+            Shown::own(&snapshot, place.first)
+        };
+        place.before = vec![shown(self)];
+        let first = format!("--first={}", place.first);
+        let arguments = count(&self.scratch, &[&first, "--updates=999"]);
+        let worker = Worker::start(WRITER, &self.scratch.segment(), &[], arguments);
+        worker.finish(PATIENCE);
+        let after = shown(self);
+        let acked = self.acks.acked(place.first);
+        self.acks.acknowledge(place.first, 0);
+        let killed = false;
+        let instance = Instance { acked, killed };
+        let judged = verdict::own(&place.before[0], &after, instance);
+        if acked != 999 || judged.is_err() {
+            let fault = format!("a visitor acknowledged {acked}: {judged:?}");
+            self.outcome.faults.push(fault);
+        }
+        self.outcome.instances.push(instance);
+        self.outcome.visitors += 1;
     }
 
     fn acknowledged(&self) -> u64 {
@@ -170,6 +218,24 @@ impl Test {
             .sum::<u64>()
     }
 
+    fn print(&self) {
+        let outcome = &self.outcome;
+        let killed = outcome.kills * self.storm.threads;
+        eprintln!(
+            "{} updates, {} kills, {} of them stopped first; of {killed} killed threads {} counters and {} \
+             histograms one ahead, the rest exact; {} visitors; {} snapshots and {} pages; seed {}",
+            outcome.instances.iter().map(|i| i.acked).sum::<u64>(),
+            outcome.kills,
+            outcome.stopped_first,
+            outcome.counters_ahead,
+            outcome.histograms_ahead,
+            outcome.visitors,
+            outcome.scrapes.0,
+            outcome.scrapes.1,
+            fastrand::get_seed(),
+        );
+    }
+
     /// Kills and restarts until there was enough of it, then lets the survivors end by themselves.
     fn run(mut self) -> (Outcome, Scratch) {
         let mut places = self.places();
@@ -177,6 +243,7 @@ impl Test {
             self.start(place);
         }
         let scraper = Scraper::start(&self.scratch.segment());
+        let pages = Scraper::of_pages(&self.scratch.segment());
         let began = Instant::now();
         while began.elapsed() < self.storm.time || self.acknowledged() < self.storm.updates {
             thread::sleep(Duration::from_millis(fastrand::u64(5..40)));
@@ -190,6 +257,9 @@ impl Test {
                 self.kill(place);
                 self.start(place);
             }
+            if self.outcome.visitors < self.outcome.kills / 10 {
+                self.visit();
+            }
         }
         self.acks.stop();
         for place in &mut places {
@@ -201,20 +271,36 @@ impl Test {
         if let Err(fault) = verdict::shared(&shared, &self.outcome.instances) {
             self.outcome.faults.push(format!("shared: {fault}"));
         }
-        match scraper.finish() {
-            Ok(scrapes) => assert!(scrapes > 10, "only {scrapes} scrapes"),
-            Err(fault) => self.outcome.faults.push(format!("scrape: {fault}")),
-        }
-        eprintln!(
-            "{} updates, {} kills, {} of them stopped first, {} of {} killed threads one ahead, seed {}",
-            self.acknowledged(),
-            self.outcome.kills,
-            self.outcome.stopped_first,
-            self.outcome.one_more,
-            self.outcome.kills * self.storm.threads,
-            fastrand::get_seed(),
-        );
+        let mut scrapes = |scraper: Scraper| {
+            scraper.finish().unwrap_or_else(|fault| {
+                self.outcome.faults.push(format!("scrape: {fault}"));
+                0
+            })
+        };
+        self.outcome.scrapes = (scrapes(scraper), scrapes(pages));
+        self.print();
         (self.outcome, self.scratch)
+    }
+}
+
+/// Shows a gauge of each living process once, and none of the one that was killed.
+fn gauges_of_the_living(snapshot: &Snapshot, killed: u32) -> Result<(), String> {
+    let values = match snapshot.value("each_worker", &[]) {
+        Some(ValueView::Each(values)) => values,
+        _ => &[],
+    };
+    let is_alive = |pid: u32| {
+        let mut processes = snapshot.processes.iter();
+        pid != killed && processes.any(|process| process.alive && process.pid == pid)
+    };
+    let sum = snapshot.number("workers", &[]);
+    let most = snapshot.processes.iter().filter(|process| process.alive);
+    #[expect(clippy::cast_precision_loss, reason = "a handful of processes")]
+    let most = most.count() as f64;
+    match values.iter().find(|value| !is_alive(value.pid)) {
+        Some(ghost) => Err(format!("a gauge of a dead process: {ghost:?}")),
+        None if sum > most => Err(format!("{sum} workers, but {most} live")),
+        None => Ok(()),
     }
 }
 
@@ -223,6 +309,13 @@ fn killed_processes_lose_nothing_they_acknowledged() {
     let (outcome, scratch) = Test::new(storm()).run();
     assert!(outcome.faults.is_empty(), "{:#?}", outcome.faults);
     assert!(outcome.kills > 20, "only {} kills", outcome.kills);
+    assert!(outcome.visitors > 0, "nobody attached in between");
+    assert!(
+        outcome.scrapes.0 > 10 && outcome.scrapes.1 > 5,
+        "{:?} scrapes",
+        outcome.scrapes
+    );
+    slots_were_used_again(&scratch);
     a_new_process_goes_on_at_once(&scratch);
 }
 
@@ -243,6 +336,20 @@ fn count(scratch: &Scratch, more: &[&str]) -> Vec<OsString> {
     arguments.push(scratch.acks().into());
     arguments.extend(more.iter().map(Into::into));
     arguments
+}
+
+/// A process a place, a visitor and the reader's creator: no more slots than live at a time.
+fn slots_were_used_again(scratch: &Scratch) {
+    let mut reader = Reader::attach(scratch.segment()).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    let mut tables = snapshot.segment.tables.iter();
+    let slots = tables.find(|table| table.table == "processes").unwrap();
+    let most = storm().processes as u64 + 1;
+    assert!(
+        slots.used <= most,
+        "{} slots for {most} processes",
+        slots.used
+    );
 }
 
 /// Without any clean-up: the series of a thread that was in the storm go on where they are.

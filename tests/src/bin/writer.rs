@@ -47,6 +47,11 @@ fn wait_for_go() -> io::Result<()> {
 fn run_count(writer: &Writer, count: &Count) -> Outcome {
     let acks = Arc::new(AckFile::open(&count.acks)?);
     let handles = register(writer, count, count.threads)?;
+    if count.gauges {
+        let each = writer.gauge("each_worker", "One a worker");
+        each.mode(GaugeMode::Each).register()?.set(1);
+        writer.gauge("workers", "Workers").register()?.set(1);
+    }
     wait_for_go()?;
     let threads = start(&acks, &handles, count);
     threads.into_iter().for_each(|thread| {
