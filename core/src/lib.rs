@@ -55,6 +55,8 @@ mod index;
 mod labels;
 mod layout;
 mod loss;
+#[cfg(not(all(test, loom)))]
+mod memory;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(not(all(test, loom)))]
