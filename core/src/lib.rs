@@ -49,6 +49,8 @@ mod fault;
 #[cfg(not(all(test, loom)))]
 mod fork;
 mod gauge;
+#[cfg(all(test, not(loom)))]
+mod heap_tests;
 mod histogram;
 mod host;
 mod index;

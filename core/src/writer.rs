@@ -134,6 +134,11 @@ impl Writer {
         crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
     }
 
+    #[cfg(test)]
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.attached.segment
+    }
+
     fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
         let spec = FamilySpec {
             name: name.to_owned(),

@@ -13,6 +13,7 @@ pub mod http;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
+pub mod targets;
 pub mod task;
 pub mod update;
 pub mod verdict;
