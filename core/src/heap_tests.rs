@@ -12,7 +12,12 @@ use crate::{Buckets, Error, GaugeMode, SegmentOptions, Snapshot, ValueView, Writ
 
 /// Miri is some thousand times slower.
 const ROUNDS: u64 = if cfg!(miri) { 3 } else { 2_000 };
-const THREADS: u64 = 3;
+const THREADS: u64 = if cfg!(miri) { 2 } else { 3 };
+const MODES: &[GaugeMode] = if cfg!(miri) {
+    &[GaugeMode::Sum, GaugeMode::Latest, GaugeMode::LastingMax]
+} else {
+    &GaugeMode::ALL
+};
 
 fn writer() -> Writer {
     let options = SegmentOptions::new().processes(2).families(16).series(32);
@@ -37,9 +42,9 @@ fn record(writer: &Writer, times: u64) -> Result<(), Error> {
         .histogram("waits", "h")
         .buckets(Buckets::log_linear(5, 1 << 20)?);
     let wide = wide.register()?;
-    for mode in GaugeMode::ALL {
+    for mode in MODES {
         let name = format!("gauge_{}", mode.name().replace('-', "_"));
-        writer.gauge(&name, "h").mode(mode).register()?.set(3);
+        writer.gauge(&name, "h").mode(*mode).register()?.set(3);
     }
     writer.info("build_info", "h").label("v", "1").register()?;
     writer
@@ -100,7 +105,7 @@ fn threads_register_record_and_are_read() {
         };
         assert_eq!(histogram.count(), total);
     }
-    assert_eq!(snapshot.series_count(), 4 + GaugeMode::ALL.len() + 2);
+    assert_eq!(snapshot.series_count(), 4 + MODES.len() + 2);
 }
 
 /// xorshift64*: the same garbage for the same seed.
@@ -159,7 +164,7 @@ fn seed() -> u64 {
 #[test]
 fn garbage_is_read_without_harm() {
     let mut garbage = Garbage(seed());
-    for _ in 0..if cfg!(miri) { 4 } else { 400 } {
+    for _ in 0..if cfg!(miri) { 1 } else { 400 } {
         let writer = writer();
         record(&writer, 3).unwrap();
         let mut reader = Reader::of_writer(writer.segment()).unwrap();
@@ -196,7 +201,8 @@ fn one_damaged_record_costs_the_others_nothing() {
     let segment = writer.segment();
     let families = segment.extent(Section::Families).offset;
     let sound = writer.snapshot().unwrap();
-    for word in 0..PAGE_WORDS.min(16 * sound.directory.families.len()) {
+    let words = 0..PAGE_WORDS.min(16 * sound.directory.families.len());
+    for word in words.step_by(if cfg!(miri) { 59 } else { 1 }) {
         let at = &segment.words()[families + word];
         let before = at.swap(u64::MAX >> 33, Ordering::Relaxed);
         let snapshot = writer.snapshot().unwrap();

@@ -16,6 +16,10 @@ const HEADER_WORDS: usize = 512;
 const CHECKSUM: usize = 2;
 const SECTION_TABLE: usize = 16;
 const MUTABLE: usize = 256;
+/// Committed words of each section, by kind.
+const COMMITTED: usize = 288;
+/// Committed own cells, in a process's slot.
+const CELLS_COMMITTED: usize = 5;
 /// Sections by kind, from 1 to 10; 0 stands for the header.
 const KINDS: usize = 11;
 const PROCESSES: usize = 1;
@@ -81,7 +85,7 @@ impl Forge {
             stage(&writer).expect("room for the families");
             stages.push(read(&file));
         }
-        let sections = section_table(&stages[0]);
+        let sections = section_table(&stages[3]);
         let blocks = file.metadata().expect("the segment's file").blocks();
         Forge {
             harmless: harmless_words(&stages, &sections),
@@ -326,17 +330,23 @@ fn read_words(file: &File, words: usize) -> Vec<u64> {
         .collect()
 }
 
-/// Offset and words of every section; of those that are large, the part that was read.
+/// Offset and words of every section, as far as it has memory: a patch elsewhere would take some. Of the
+/// processes' own cells, those of the first process.
 fn section_table(words: &[u64]) -> [(usize, usize); KINDS] {
+    let number = |word: u64| usize::try_from(word).expect("a small segment");
     let mut sections = [(0, HEADER_WORDS); KINDS];
     for entry in words[SECTION_TABLE..MUTABLE].as_chunks::<4>().0 {
-        let kind = usize::try_from(entry[0] & 0xffff).unwrap_or(0);
-        if (1..KINDS).contains(&kind) {
-            let [offset, size] =
-                [entry[1], entry[2]].map(|word| usize::try_from(word).unwrap_or(0));
-            sections[kind] = (offset, size.min(words.len() - offset));
+        let kind = number(entry[0] & 0xffff);
+        if (1..KINDS).contains(&kind) && kind != PROCESS_CELLS {
+            sections[kind] = (number(entry[1]), number(words[COMMITTED + kind]));
+        }
+        if kind == PROCESS_CELLS {
+            let slot = sections[PROCESSES].0;
+            sections[kind] = (number(entry[1]), number(words[slot + CELLS_COMMITTED]));
         }
     }
+    let is_read = |&(offset, size): &(usize, usize)| size > 0 && offset + size <= words.len();
+    assert!(sections.iter().all(is_read), "{sections:?}");
     sections
 }
 
