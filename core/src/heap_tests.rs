@@ -195,14 +195,14 @@ fn garbage_written_while_reading_does_no_harm() {
 
 /// A record that claims texts of others does not cost the others theirs.
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of snapshots")]
 fn one_damaged_record_costs_the_others_nothing() {
     let writer = writer();
     record(&writer, 1).unwrap();
     let segment = writer.segment();
     let families = segment.extent(Section::Families).offset;
     let sound = writer.snapshot().unwrap();
-    let words = 0..PAGE_WORDS.min(16 * sound.directory.families.len());
-    for word in words.step_by(if cfg!(miri) { 59 } else { 1 }) {
+    for word in 0..PAGE_WORDS.min(16 * sound.directory.families.len()) {
         let at = &segment.words()[families + word];
         let before = at.swap(u64::MAX >> 33, Ordering::Relaxed);
         let snapshot = writer.snapshot().unwrap();
