@@ -210,8 +210,9 @@ pub(crate) fn read_published_family(
         sharding: Sharding::Auto,
         buckets,
     };
-    if matches!(kind, Kind::StateSet(_)) && !(1..=64).contains(&spec.states.len()) {
-        return Err("its states are missing");
+    if matches!(kind, Kind::StateSet(_)) {
+        let states: Vec<&str> = spec.states.iter().map(String::as_str).collect();
+        labels::check_states(&states).map_err(|_| "its states are impossible")?;
     }
     let shards = split(load(family::SHARDS));
     if u64::from(shards.0) + u64::from(shards.1) > 1 << 16 || shards.1 == 0 {
