@@ -283,7 +283,7 @@ pub(crate) fn to_recorded(base: f64, scale: crate::Scale) -> Option<u64> {
     Some(recorded as u64)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{Section, family, low_half, series, state};
+use crate::layout::{PAGE_WORDS, Section, family, low_half, series, state};
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
 use crate::segment::Segment;
@@ -37,7 +37,11 @@ pub(crate) struct Catalogue {
     pub(crate) damage: Vec<Damage>,
     families: Watched,
     series: Watched,
+    is_stale: bool,
 }
+
+/// The families that make sense, with those of their series that do, by record.
+type Families = HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>;
 
 /// Which records of a table were published when it was last read.
 #[derive(Debug)]
@@ -61,16 +65,21 @@ impl Watched {
     /// Entries claimed so far whose words have memory.
     fn count(&self, segment: &Segment) -> u32 {
         let next = segment.next(self.section).load(Ordering::Relaxed);
-        // Pairs with the Release in `claim::commit`.
-        let committed = segment.committed(self.section).load(Ordering::Acquire);
-        let extent = segment.extent(self.section);
-        let with_memory = committed.min(extent.words as u64) / self.entry_words as u64;
-        low_half(next.min(with_memory).min(extent.capacity))
+        let with_memory = segment.committed_words(self.section).len() / self.entry_words;
+        let capacity = segment.extent(self.section).capacity;
+        low_half(next.min(with_memory as u64).min(capacity))
     }
 
     fn is_published(&self, segment: &Segment, index: u32) -> bool {
         let words = segment.entry(self.section, index, self.entry_words);
         words.is_some_and(|words| state::of(words[0].load(Ordering::Acquire)) == state::PUBLISHED)
+    }
+
+    /// The records that were published when this was last asked for news.
+    fn published(&self) -> impl Iterator<Item = u32> {
+        // In order, so that it can be searched.
+        let is_published = |index: &u32| self.unpublished.binary_search(index).is_err();
+        (0..self.seen).filter(is_published)
     }
 
     /// Whether a record was published that had not been when this was last asked.
@@ -102,32 +111,33 @@ impl Catalogue {
             damage: Vec::new(),
             families: Watched::new(Section::Families, family::WORDS),
             series: Watched::new(Section::Series, series::WORDS),
+            is_stale: false,
         }
     }
 
-    /// Brings the directory up to date.
-    pub(crate) fn refresh(&mut self, segment: &Segment) {
+    /// Whether there is something published that the directory does not show.
+    pub(crate) fn is_stale(&mut self, segment: &Segment) -> bool {
         // Series first: a series is published after its family, so no family is missed.
-        let series = self.series.has_news(segment);
-        let families = self.families.has_news(segment);
-        if series || families {
-            self.rebuild(segment);
-        }
+        self.is_stale |= self.series.has_news(segment);
+        self.is_stale |= self.families.has_news(segment);
+        self.is_stale
     }
 
-    fn rebuild(&mut self, segment: &Segment) {
+    /// Reads all that was published when the directory was found stale.
+    pub(crate) fn rebuild(&mut self, segment: &Segment) {
+        self.is_stale = false;
         self.damage.clear();
-        let mut families: HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)> = HashMap::new();
-        for index in 0..self.families.seen {
-            match record::read_family(segment, index) {
+        let mut budget = Budget::new(segment);
+        let mut families = Families::new();
+        for index in self.families.published().collect::<Vec<_>>() {
+            match read_family(segment, index, &mut budget) {
                 Ok(Some(found)) => drop(families.insert(index, (found, Vec::new()))),
                 Ok(None) => {}
                 Err(reason) => self.note(Section::Families, index, reason),
             }
         }
-        let mut budget = Budget::new(segment);
         let mut names = Names::default();
-        for index in 0..self.series.seen {
+        for index in self.series.published().collect::<Vec<_>>() {
             match read_series(segment, index, &families, &mut budget) {
                 Ok(Some(mut found)) => {
                     found.labels.iter_mut().for_each(|label| names.share(label));
@@ -142,7 +152,7 @@ impl Catalogue {
     }
 
     /// Sorts what was read by name and label set, dropping what is there twice.
-    fn arrange(&mut self, families: HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>) {
+    fn arrange(&mut self, families: Families) {
         let mut sorted: Vec<_> = families.into_iter().collect();
         sorted.sort_unstable_by(|a, b| (&a.1.0.spec.name, a.0).cmp(&(&b.1.0.spec.name, b.0)));
         let mut directory = Directory::default();
@@ -192,55 +202,99 @@ impl Catalogue {
     }
 }
 
+fn read_family(
+    segment: &Segment,
+    index: u32,
+    budget: &mut Budget,
+) -> Result<Option<FamilyRecord>, &'static str> {
+    budget.take_texts(record::family_bytes(segment, index))?;
+    record::read_family(segment, index)
+}
+
 fn read_series(
     segment: &Segment,
     index: u32,
-    families: &HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>,
+    families: &Families,
     budget: &mut Budget,
 ) -> Result<Option<SeriesRecord>, &'static str> {
-    budget.take_labels(record::label_bytes(segment, index))?;
+    budget.take_texts(record::label_bytes(segment, index))?;
     let Some(found) = record::read_series(segment, index)? else {
         return Ok(None);
     };
-    let (family, _) = families
+    let (family, others) = families
         .get(&found.family)
         .ok_or("its family is not there")?;
     check_cells(segment, family, found.cells)?;
-    budget.take_cells(&family.placement)?;
+    budget.take_cells(family, others.len())?;
     Ok(Some(found))
 }
 
-/// What all series together can take: in a sound segment no two share their label bytes or cells, so that
-/// reading costs at most what the segment holds.
+/// What all records together may take. In a sound segment no two share their texts or cells, so that all
+/// take what there is once, at most. A damaged record may claim what is another's: room for some such
+/// claims is left, so that they do not cost the sound ones, and reading stays in proportion to the segment.
 struct Budget {
-    label_bytes: u64,
-    counter_cells: u64,
-    histogram_pages: u64,
+    text_bytes: u64,
+    counter_cells: Share,
+    histogram_pages: Share,
+    own_cells: Share,
+}
+
+/// How often a budget holds what there is.
+const BUDGET_TIMES: u64 = 4;
+
+/// A budget of which one family may only take what there is once.
+struct Share {
+    there: u64,
+    left: u64,
+}
+
+impl Share {
+    fn of(there: u64) -> Share {
+        Share {
+            there,
+            left: there * BUDGET_TIMES,
+        }
+    }
+
+    /// Takes the entries of one series of a family that has `others` already.
+    fn take(&mut self, entries: u64, others: usize) -> Result<(), &'static str> {
+        let of_family = entries.saturating_mul(others as u64 + 1);
+        let left = self.left.checked_sub(entries);
+        let left = left.filter(|_| of_family <= self.there);
+        self.left = left.ok_or("its cells are those of other series")?;
+        Ok(())
+    }
 }
 
 impl Budget {
     fn new(segment: &Segment) -> Budget {
+        let words = |section| segment.committed_words(section).len() as u64;
+        let shards = segment.layout.shards() as u64;
         Budget {
-            label_bytes: segment.extent(Section::Strings).words as u64 * 8,
-            counter_cells: segment.extent(Section::Counters).capacity,
-            histogram_pages: segment.extent(Section::Histograms).capacity,
+            text_bytes: words(Section::Strings) * 8 * BUDGET_TIMES,
+            counter_cells: Share::of(words(Section::Counters) / shards),
+            histogram_pages: Share::of(words(Section::Histograms) / PAGE_WORDS as u64),
+            own_cells: Share::of(segment.extent(Section::ProcessCells).capacity),
         }
     }
 
-    fn take_labels(&mut self, bytes: u64) -> Result<(), &'static str> {
-        let left = self.label_bytes.checked_sub(bytes);
-        self.label_bytes = left.ok_or("its labels are those of other series")?;
+    fn take_texts(&mut self, bytes: u64) -> Result<(), &'static str> {
+        let left = self.text_bytes.checked_sub(bytes);
+        self.text_bytes = left.ok_or("its texts are those of other records")?;
         Ok(())
     }
 
-    fn take_cells(&mut self, placement: &Placement) -> Result<(), &'static str> {
-        let budget = match placement.section {
-            Section::Counters => &mut self.counter_cells,
-            _ => &mut self.histogram_pages,
-        };
-        let left = budget.checked_sub(placement.entries());
-        *budget = left.ok_or("its cells are those of other series")?;
-        Ok(())
+    fn take_cells(&mut self, family: &FamilyRecord, others: usize) -> Result<(), &'static str> {
+        let placement = &family.placement;
+        if placement.cells > 0 {
+            let share = match placement.section {
+                Section::Counters => &mut self.counter_cells,
+                _ => &mut self.histogram_pages,
+            };
+            return share.take(placement.entries(), others);
+        }
+        let (own, _) = gauge_cells(family.spec.kind);
+        self.own_cells.take(own, others)
     }
 }
 
@@ -276,14 +330,7 @@ fn check_cells(
     known: &FamilyRecord,
     cells: SeriesCells,
 ) -> Result<(), &'static str> {
-    let committed = |section| {
-        let words = segment.extent(section).words as u64;
-        // Pairs with the Release in `claim::commit`.
-        segment
-            .committed(section)
-            .load(Ordering::Acquire)
-            .min(words)
-    };
+    let committed = |section| segment.committed_words(section).len() as u64;
     let outside = Err("its cells lie outside");
     let placement = &known.placement;
     if placement.cells > 0 {

@@ -191,7 +191,7 @@ pub(crate) mod gauge_word {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
     use crate::layout::Capacities;

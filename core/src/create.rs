@@ -357,7 +357,7 @@ fn failure(action: &'static str, path: &Path, source: io::Error) -> Error {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
     use crate::layout::VERSION;

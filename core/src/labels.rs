@@ -257,7 +257,7 @@ fn invalid(what: &'static str, given: &str, reason: String) -> Error {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

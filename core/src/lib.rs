@@ -49,12 +49,16 @@ mod fault;
 #[cfg(not(all(test, loom)))]
 mod fork;
 mod gauge;
+#[cfg(all(test, not(loom)))]
+mod heap_tests;
 mod histogram;
 mod host;
 mod index;
 mod labels;
 mod layout;
 mod loss;
+#[cfg(not(all(test, loom)))]
+mod memory;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(not(all(test, loom)))]

@@ -13,6 +13,7 @@ use crate::create;
 use crate::error::Error;
 use crate::layout::{Section, family, header, process, sink};
 use crate::loss::{Loss, Losses};
+use crate::memory;
 use crate::process as slots;
 use crate::segment::Segment;
 use crate::snapshot::{Process, SegmentInfo, Snapshot, TableFill};
@@ -69,8 +70,39 @@ impl Reader {
     /// [`Error::Changed`] where the file was truncated: attach again.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
         self.segment.check()?;
+        let snapshot = if self.refresh().map_err(|error| self.changed(&error))? {
+            self.pass()
+        } else {
+            let copy = memory::copy(&self.segment).map_err(|error| self.changed(&error))?;
+            let mapped = std::mem::replace(&mut self.segment, copy);
+            if self.catalogue.is_stale(&self.segment) {
+                self.catalogue.rebuild(&self.segment);
+            }
+            let snapshot = self.pass();
+            self.segment = mapped;
+            snapshot
+        };
+        self.segment.check()?;
+        Ok(snapshot)
+    }
+
+    /// Finds what has memory and brings the directory up to date; false where the file has holes instead.
+    fn refresh(&mut self) -> std::io::Result<bool> {
+        if !memory::look(&mut self.segment)? {
+            return Ok(false);
+        }
+        if self.catalogue.is_stale(&self.segment) {
+            // What was published until now has memory below the marks of this look.
+            if !memory::look(&mut self.segment)? {
+                return Ok(false);
+            }
+            self.catalogue.rebuild(&self.segment);
+        }
+        Ok(true)
+    }
+
+    fn pass(&mut self) -> Snapshot {
         let time_unix_nanos = crate::host::now_unix_nanos();
-        self.catalogue.refresh(&self.segment);
         let (processes, living) = self.processes();
         values::sum_counter_cells(&self.segment, &mut self.counter_sums);
         let mut pass = Pass {
@@ -86,7 +118,7 @@ impl Reader {
             values.extend(sources.iter().map(|source| pass.value(family, source)));
         }
         let bucket_counts = pass.bucket_counts;
-        let snapshot = Snapshot {
+        Snapshot {
             time_unix_nanos,
             segment: self.info(),
             values,
@@ -96,16 +128,18 @@ impl Reader {
             processes,
             losses: self.losses(),
             damage: self.catalogue.damage.clone(),
-        };
-        self.segment.check()?;
-        Ok(snapshot)
+        }
+    }
+
+    fn changed(&self, reason: &dyn std::fmt::Display) -> Error {
+        self.segment.changed(&reason.to_string())
     }
 
     /// Every process in the table, and a copy of the own cells of those that live.
     fn processes(&self) -> (Vec<Process>, Vec<Living>) {
         let mut processes = Vec::new();
         let mut living = Vec::new();
-        let words = values::committed(&self.segment, Section::Processes);
+        let words = self.segment.committed_words(Section::Processes);
         let capacity = crate::layout::to_usize(self.segment.extent(Section::Processes).capacity);
         for (slot, words) in (0u32..).zip(words.chunks_exact(process::WORDS).take(capacity)) {
             let Some((before, mut process)) = slots::read(words, slot) else {
@@ -143,7 +177,9 @@ impl Reader {
             losses.counts[loss as usize] = word.load(Ordering::Relaxed);
         }
         let sink = |cell: usize| self.counter_sums.get(cell).copied().unwrap_or(0);
-        let floats = values::committed(&self.segment, Section::Counters)
+        let floats = self
+            .segment
+            .committed_words(Section::Counters)
             .iter()
             .skip(sink::COUNTER_F64)
             .step_by(crate::layout::PAGE_WORDS)
@@ -202,7 +238,9 @@ impl Reader {
     }
 
     fn slot_words(&self) -> impl Iterator<Item = &[crate::sync::AtomicU64]> {
-        values::committed(&self.segment, Section::Processes).chunks_exact(process::WORDS)
+        self.segment
+            .committed_words(Section::Processes)
+            .chunks_exact(process::WORDS)
     }
 
     fn slots_used(&self) -> u64 {

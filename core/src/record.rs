@@ -3,7 +3,7 @@
 use crate::buckets::{BOUNDS_MAX, Buckets};
 use crate::cell::{Placement, Sharding, choose_shards, sharded_cells};
 use crate::error::Error;
-use crate::layout::{Layout, Section, family, halves, series, split, state, to_usize};
+use crate::layout::{Layout, Section, family, halves, series, split, state};
 use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
@@ -161,6 +161,25 @@ pub(crate) fn read_family(
     read_published_family(&segment.layout, record, arena(segment)).map(Some)
 }
 
+/// How many bytes the texts and bounds of family `index` say they have.
+pub(crate) fn family_bytes(segment: &Segment, index: u32) -> u64 {
+    let Some(record) = segment.entry(Section::Families, index, family::WORDS) else {
+        return 0;
+    };
+    let load = |word: usize| record[word].load(Ordering::Relaxed);
+    let lengths =
+        [family::NAME_HELP_BYTES, family::UNIT_STATES_BYTES].map(|word| split(load(word)));
+    let texts: u64 = lengths
+        .iter()
+        .map(|&(low, high)| u64::from(low) + u64::from(high))
+        .sum();
+    let bounds = match load(family::PRECISION) {
+        0 => load(family::BUCKETS).min(BOUNDS_MAX as u64),
+        _ => 0,
+    };
+    texts.min(TEXT_BYTES_MAX as u64) + bounds * 8
+}
+
 /// Reads a record that is complete, published or found through the index.
 pub(crate) fn read_published_family(
     layout: &Layout,
@@ -193,8 +212,9 @@ pub(crate) fn read_published_family(
         sharding: Sharding::Auto,
         buckets,
     };
-    if matches!(kind, Kind::StateSet(_)) && !(1..=64).contains(&spec.states.len()) {
-        return Err("its states are missing");
+    if matches!(kind, Kind::StateSet(_)) {
+        let states: Vec<&str> = spec.states.iter().map(String::as_str).collect();
+        labels::check_states(&states).map_err(|_| "its states are impossible")?;
     }
     let shards = split(load(family::SHARDS));
     if u64::from(shards.0) + u64::from(shards.1) > 1 << 16 || shards.1 == 0 {
@@ -367,8 +387,5 @@ pub(crate) fn publish(state_word: &AtomicU64) {
 
 /// The committed part of the string arena.
 pub(crate) fn arena(segment: &Segment) -> &[AtomicU64] {
-    let words = segment.section(Section::Strings);
-    // Pairs with the Release in `claim::commit`.
-    let committed = to_usize(segment.committed(Section::Strings).load(Ordering::Acquire));
-    &words[..committed.min(words.len())]
+    segment.committed_words(Section::Strings)
 }

@@ -24,7 +24,7 @@ use crate::claim;
 use crate::error::Error;
 #[cfg(not(all(test, loom)))]
 use crate::fault;
-use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
+use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink, to_usize};
 use crate::loss::Loss;
 use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
@@ -42,6 +42,32 @@ pub(crate) struct Segment {
     /// `'static` only in its type: S1 ties it to `mapping`, and nothing hands it out beyond `self`.
     words: &'static [AtomicU64],
     mapping: Option<Mapping>,
+    /// What is read, of a segment attached for reading; a writer trusts the marks.
+    memory: Option<Memory>,
+}
+
+/// The words that have memory, as a reader last found them.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    sections: [usize; Section::ALL.len() + 1],
+    /// Of each process's own cells, by slot.
+    runs: Vec<usize>,
+}
+
+impl Memory {
+    /// How many words there are.
+    pub(crate) fn words(&self) -> usize {
+        let parts = self.sections.iter().chain(&self.runs);
+        parts.fold(header::WORDS, |sum, &words| sum.saturating_add(words))
+    }
+
+    pub(crate) fn section(&mut self, section: Section) -> &mut usize {
+        &mut self.sections[section as usize]
+    }
+
+    pub(crate) fn runs(&mut self) -> &mut Vec<usize> {
+        &mut self.runs
+    }
 }
 
 /// What keeps the words of a mapped segment alive.
@@ -87,6 +113,7 @@ impl Segment {
             this_boot: true,
             words,
             mapping: None,
+            memory: None,
         };
         segment
             .initialise()
@@ -108,6 +135,7 @@ impl Segment {
             this_boot: true,
             words: self.words,
             mapping: None,
+            memory: Some(Memory::default()),
         }
     }
 
@@ -137,9 +165,7 @@ impl Segment {
         let _ = map.advise(memmap2::Advice::NoHugePage);
         let boot_id = crate::host::boot_id().map_err(io)?;
         let this_boot = identity.boot_id == boot_id;
-        let first = map.as_ptr().cast::<AtomicU64>();
-        // SAFETY: S1: the mapping holds that many words and moves into the same `Segment`; S2: they are atomic.
-        let words = unsafe { std::slice::from_raw_parts(first, layout.words) };
+        let words = words_of(&map, layout.words);
         // The mapping pins the description it was made from, and a forked child inherits the mapping: a lock
         // of that description would outlive its process. So locks go to a description of their own.
         let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
@@ -163,6 +189,35 @@ impl Segment {
             this_boot,
             words,
             mapping,
+            memory: (!writable).then(Memory::default),
+        })
+    }
+
+    /// The same segment in private memory, all zeros: room for a copy.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn blank(&self) -> std::io::Result<Segment> {
+        let mut options = memmap2::MmapOptions::new();
+        let options = options.len(self.layout.words * 8).no_reserve_swap();
+        let map = memmap2::MmapRaw::from(options.map_anon()?);
+        let _ = map.advise(memmap2::Advice::NoHugePage);
+        let words = words_of(&map, self.layout.words);
+        let mapping = match &self.mapping {
+            Some(Mapping { file, inode, .. }) => Some(Mapping {
+                guard: None,
+                _map: map,
+                file: file.try_clone()?,
+                inode: *inode,
+            }),
+            None => return Ok(self.share_heap()),
+        };
+        Ok(Segment {
+            layout: self.layout.clone(),
+            identity: self.identity,
+            path: self.path.clone(),
+            this_boot: self.this_boot,
+            words,
+            mapping,
+            memory: Some(Memory::default()),
         })
     }
 
@@ -283,13 +338,43 @@ impl Segment {
         &self.words()[extent.offset..extent.offset + extent.words]
     }
 
-    /// The words of entry `index` of a table of `size`-word entries; `None` beyond its capacity.
+    /// The words of a section that have memory: for a reader, that had it when it last looked.
+    pub(crate) fn committed_words(&self, section: Section) -> &[AtomicU64] {
+        let words = self.section(section);
+        let known = match &self.memory {
+            Some(memory) => memory.sections[section as usize],
+            // Pairs with the Release in `claim::commit`.
+            None => to_usize(self.committed(section).load(Ordering::Acquire)),
+        };
+        &words[..known.min(words.len())]
+    }
+
+    /// How many of a process's own cells have memory.
+    pub(crate) fn committed_run(&self, slot: u32, mark: &AtomicU64) -> usize {
+        let known = match &self.memory {
+            Some(memory) => memory.runs.get(slot as usize).copied().unwrap_or(0),
+            // Pairs with the Release in `claim::commit`.
+            None => to_usize(mark.load(Ordering::Acquire)),
+        };
+        known.min(self.layout.process_run(slot).1)
+    }
+
+    /// What a reader found to have memory.
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        self.memory.get_or_insert_default()
+    }
+
+    /// The words of entry `index` of a table of `size`-word entries; `None` beyond its capacity, and for a
+    /// reader beyond what has memory.
     pub(crate) fn entry(&self, section: Section, index: u32, size: usize) -> Option<&[AtomicU64]> {
         if u64::from(index) >= self.extent(section).capacity {
             return None;
         }
-        self.section(section)
-            .get(index as usize * size..(index as usize + 1) * size)
+        let words = match self.memory {
+            Some(_) => self.committed_words(section),
+            None => self.section(section),
+        };
+        words.get(index as usize * size..(index as usize + 1) * size)
     }
 
     /// The next free entry of a table.
@@ -385,6 +470,15 @@ impl Segment {
     fn reserve(&self, _what: &'static str, _offset_words: u64, _words: u64) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// The words of a mapping that moves into the same `Segment`.
+#[cfg(not(all(test, loom)))]
+fn words_of(map: &memmap2::MmapRaw, count: usize) -> &'static [AtomicU64] {
+    let first = map.as_ptr().cast::<AtomicU64>();
+    assert!(count * 8 <= map.len(), "a mapping holds its segment");
+    // SAFETY: S1: the mapping holds that many words and the caller keeps it; S2: they are atomic.
+    unsafe { std::slice::from_raw_parts(first, count) }
 }
 
 #[cfg(not(all(test, loom)))]

@@ -152,7 +152,7 @@ impl Geometry for &'static Shape {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;
     use crate::buckets::log_linear_index;

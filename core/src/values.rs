@@ -11,7 +11,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// Sums of all cells of the counter section, by cell.
 pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
     let shards = segment.layout.shards();
-    let words = committed(segment, Section::Counters);
+    let words = segment.committed_words(Section::Counters);
     let used = to_usize(segment.next(Section::Counters).load(Ordering::Relaxed));
     let blocks = words
         .chunks_exact(PAGE_WORDS * shards)
@@ -29,16 +29,6 @@ pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
     }
 }
 
-/// The part of a section that has memory.
-pub(crate) fn committed(segment: &Segment, section: Section) -> &[AtomicU64] {
-    let words = segment.section(section);
-    // Pairs with the Release in `claim::commit`.
-    let committed = segment.committed(section).load(Ordering::Acquire);
-    &words[..usize::try_from(committed)
-        .unwrap_or(usize::MAX)
-        .min(words.len())]
-}
-
 /// A living process with a copy of its own cells.
 pub(crate) struct Living {
     slot: u32,
@@ -50,11 +40,10 @@ impl Living {
     /// Copies the cells of a process; `None` where its slot went to another process meanwhile.
     pub(crate) fn copy(segment: &Segment, process: &Process, before: u64) -> Option<Living> {
         let words = segment.entry(Section::Processes, process.slot, process::WORDS)?;
-        // Pairs with the Release in `claim::commit`.
-        let committed = words[process::CELLS_COMMITTED].load(Ordering::Acquire);
+        let committed = segment.committed_run(process.slot, &words[process::CELLS_COMMITTED]);
         let used = segment.next(Section::ProcessCells).load(Ordering::Relaxed);
-        let (offset, run) = segment.layout.process_run(process.slot);
-        let count = to_usize(committed.min(used)).min(run);
+        let (offset, _) = segment.layout.process_run(process.slot);
+        let count = committed.min(to_usize(used));
         let cells = segment.words().get(offset..offset + count)?;
         let cells = cells
             .iter()
@@ -104,7 +93,7 @@ impl Pass<'_> {
 
     /// The words of a series' sharded cells: shard by shard.
     fn shards(&self, placement: &Placement, first: u64) -> impl Iterator<Item = &[AtomicU64]> {
-        let words = committed(self.segment, placement.section);
+        let words = self.segment.committed_words(placement.section);
         let offset = to_usize(placement.offset(&self.segment.layout, first));
         let span = words
             .get(offset..offset + placement.span_words())
@@ -226,7 +215,7 @@ impl Pass<'_> {
     }
 
     fn shared(&self, index: u32) -> u64 {
-        let cells = committed(self.segment, Section::SharedCells);
+        let cells = self.segment.committed_words(Section::SharedCells);
         cells
             .get(index as usize)
             .map_or(gauge_word::ABSENT, |cell| cell.load(Ordering::Relaxed))

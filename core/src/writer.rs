@@ -153,6 +153,11 @@ impl Writer {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.attached.segment
+    }
+
     fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
         let spec = FamilySpec {
             name: name.to_owned(),

@@ -219,13 +219,10 @@ impl Shape {
     fn of(family: &Family) -> Shape {
         let each = family.kind.mode() == Some(GaugeMode::Each);
         match (family.kind, &family.buckets) {
-            (Kind::Histogram, Some(buckets)) => Shape::Histogram(
-                buckets
-                    .exposed()
-                    .into_iter()
-                    .map(|(index, _)| index)
-                    .collect(),
-            ),
+            (Kind::Histogram, _) => {
+                let bounds = rendered_bounds(family).into_iter();
+                Shape::Histogram(bounds.map(|(index, _)| index).collect())
+            }
             (Kind::StateSet(_), _) if each => Shape::EachState(family.states.len()),
             (Kind::StateSet(_), _) => Shape::States(family.states.len()),
             _ if each => Shape::Each,
@@ -268,7 +265,8 @@ impl Lines<'_> {
             Shape::States(_) => reserved.push(name),
             Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
         }
-        let bounds = rendered_bounds(family);
+        let bounds = rendered_bounds(family).into_iter().map(|(_, bound)| bound);
+        let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
         let mut names = LabelNames::new(reserved);
         let mut labels = Vec::new();
         for series in &family.series {
@@ -318,25 +316,25 @@ impl Lines<'_> {
     }
 }
 
-/// The exposed bounds of a histogram's buckets in base units, `+Inf` the last.
-fn rendered_bounds(family: &Family) -> Vec<String> {
-    let Some(buckets) = &family.buckets else {
-        return Vec::new();
-    };
+/// The exposed bounds of a histogram's buckets in base units, each with its bucket. Of bounds that are one
+/// float the last is exposed: no two lines may be the same.
+fn rendered_bounds(family: &Family) -> Vec<(usize, String)> {
     let scale = family.unit.scale();
-    let finite = buckets.exposed().into_iter().map(|(_, bound)| {
+    let buckets = family.buckets.iter().flat_map(|buckets| buckets.exposed());
+    let mut bounds: Vec<(usize, String)> = Vec::new();
+    for (index, bound) in buckets {
         #[expect(clippy::cast_precision_loss, reason = "a bound is exposed as a float")]
-        let bound = scale.apply(bound as f64);
-        bound
-    });
-    finite
-        .chain([f64::INFINITY])
-        .map(|bound| {
-            let mut text = Vec::new();
-            number::push_canonical(&mut text, bound);
-            String::from_utf8_lossy(&text).into_owned()
-        })
-        .collect()
+        let rendered = rendered(scale.apply(bound as f64));
+        bounds.pop_if(|(_, last)| *last == rendered);
+        bounds.push((index, rendered));
+    }
+    bounds
+}
+
+fn rendered(bound: f64) -> String {
+    let mut text = Vec::new();
+    number::push_canonical(&mut text, bound);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The name that a family has in the text format.

@@ -181,6 +181,24 @@ stage_seconds_count{stage="read"} 5
     );
 }
 
+/// Neighbouring large integers are one float, and two lines with one bound are no page.
+#[test]
+fn bounds_that_are_one_float_are_one_line() {
+    let writer = writer();
+    let buckets = Buckets::explicit([1, (1 << 60) - 1, 1 << 60, (1 << 60) + 1]).unwrap();
+    let sizes = writer.histogram("sizes", "h").buckets(buckets);
+    let sizes = sizes.register().unwrap();
+    for value in [1, 1 << 60, (1 << 60) + 1] {
+        sizes.record(value);
+    }
+    let page = page_of(&writer);
+    let buckets = page.lines().filter(|line| line.starts_with("sizes_bucket"));
+    let buckets: Vec<&str> = buckets.collect();
+    let large = r#"sizes_bucket{le="1.152921504606847e+18"} 3"#;
+    let all = r#"sizes_bucket{le="+Inf"} 3"#;
+    assert_eq!(buckets, [r#"sizes_bucket{le="1.0"} 1"#, large, all]);
+}
+
 #[test]
 fn a_family_of_several_segments_is_one_group() {
     let (a, b) = (writer(), writer());

@@ -17,6 +17,7 @@ pub mod scenario;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
+pub mod targets;
 pub mod task;
 pub mod tracer;
 pub mod update;

@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claim", "error", "fault", "host", "layout", "loss", "proof", "sync",
         ],
     ),
+    ("memory", &["layout", "segment", "sync"]),
     ("snapshot", &["buckets", "loss", "schema", "unit"]),
     (
         "create",
@@ -111,6 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "host",
             "layout",
             "loss",
+            "memory",
             "process",
             "segment",
             "snapshot",
