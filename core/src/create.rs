@@ -2,6 +2,7 @@
 //!
 //! | state of the path | who moves it on | what a process killed there leaves |
 //! |---|---|---|
+//! | no folder | any writer, by making it; one of a group, by renaming a complete one | at most an empty `.<number>.new` folder |
 //! | no file | any writer, by linking a complete unnamed file | nothing: an unnamed file dies with it |
 //! | a complete segment | nobody; a writer may replace one of another boot, see [`replace`] | at most a hidden `.<number>.new` file |
 

@@ -1,8 +1,10 @@
 //! One run of a scenario: a victim is killed or stopped at one place of its act, while bystanders work.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use nix::unistd::Pid;
 use tachograph::{Error, Reader, Snapshot};
 
 use crate::actor::{Actor, go_on, is_stopped};
-use crate::scenario::{Effect, LABEL, SHARED, STEADY, Scenario, group};
+use crate::scenario::{Effect, Scenario};
 use crate::scratch::Scratch;
 use crate::tracer::{self, Traced};
 use crate::worker::PATIENCE;
@@ -410,145 +412,6 @@ impl<'a> Run<'a> {
             .iter()
             .map(|table| (table.table, table.used))
             .collect())
-    }
-
-    /// Sees that everything shown is whole and exact, but for the `contribution` of the victim.
-    fn check(&self, contribution: std::ops::RangeInclusive<u64>) -> Outcome {
-        let snapshot = self.snapshot()?;
-        self.check_names(&snapshot)?;
-        let shown = |who: &str| self.scenario.shown(&snapshot, who);
-        let (least, most) = match self.scenario.effect() {
-            Effect::Nothing => return Ok(()),
-            Effect::ShowsWhileAlive if self.works > 0 => (1, 1),
-            Effect::ShowsWhileAlive => (0, 1),
-            Effect::Adds | Effect::AddsWhileAlive => (
-                self.works + contribution.start(),
-                self.works + contribution.end(),
-            ),
-        };
-        if self.scenario == Scenario::Overflow {
-            // All series end in one: the own ones of those who worked, and of the victim, too.
-            let all = shown(SHARED)?.unwrap_or(0);
-            let most = 2 * most;
-            if !(2 * self.works..=most).contains(&all) {
-                return Err(format!("{all} overflowed, not {least}..={most}"));
-            }
-            return self.check_steady(&snapshot);
-        }
-        let all = shown(SHARED)?.unwrap_or(0);
-        if !(least..=most).contains(&all) {
-            return Err(format!("shared shows {all}, not {least}..={most}"));
-        }
-        let survivor = self
-            .survivor
-            .as_ref()
-            .map(|_| ("survivor", self.survivor_works));
-        let others = self.bystanders.iter().map(|actor| (actor.name.as_str(), 1));
-        for (who, works) in survivor.into_iter().chain(others) {
-            let works = match self.scenario.effect() {
-                Effect::ShowsWhileAlive => works.min(1),
-                _ => works,
-            };
-            let own = shown(who)?.unwrap_or(0);
-            if own != works {
-                return Err(format!("{who} shows {own}, not {works}"));
-            }
-        }
-        self.check_steady(&snapshot)
-    }
-
-    fn check_steady(&self, snapshot: &Snapshot) -> Outcome {
-        if !self.scenario.is_prepared() {
-            return Ok(());
-        }
-        let steady = crate::verdict::counter_value(snapshot, STEADY, &[(LABEL, "survivor")]);
-        if steady == 100 + self.survivor_works {
-            Ok(())
-        } else {
-            Err(format!("the survivor's counter shows {steady}"))
-        }
-    }
-
-    /// Sees that there is no series that nobody asked for.
-    fn check_names(&self, snapshot: &Snapshot) -> Outcome {
-        for view in snapshot.families() {
-            let name = view.family.name.as_str();
-            if ![self.scenario.family(), STEADY, "spare", "level"].contains(&name) {
-                return Err(format!("a family {name}"));
-            }
-            for series in view.series() {
-                let labels = &series.series.labels;
-                let is_known = match labels.as_slice() {
-                    [] => name == "level",
-                    [label] => &*label.name == LABEL && self.is_label(&label.value),
-                    _ => false,
-                };
-                if !is_known {
-                    return Err(format!("a series {name} {labels:?}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_label(&self, value: &str) -> bool {
-        let known = [SHARED, "survivor", "victim", "dead", "first", "__other__"];
-        known.contains(&value)
-            || value.parse::<u32>().is_ok()
-            || self.bystanders.iter().any(|actor| actor.name == value)
-    }
-
-    /// Sees that at most one record was lost, with its text and its cells.
-    fn check_fill(&self, clean: &Clean, fate: Fate, is_alive: bool) -> Outcome {
-        let expected = match (fate, is_alive) {
-            (Fate::Killed, false) => &clean.others,
-            _ => &clean.all,
-        };
-        for (table, used) in self.fill()? {
-            let lost = used.saturating_sub(expected.get(table).copied().unwrap_or(0));
-            let most = match table {
-                "families" | "family_index" | "series" | "series_index" => 1,
-                // A child that is stopped still needs its slot.
-                "processes" => u64::from(self.scenario == Scenario::Fork && fate == Fate::Stopped),
-                _ => clean.act.get(table).copied().unwrap_or(0),
-            };
-            if lost > most {
-                return Err(format!(
-                    "{lost} entries of {table} are lost, more than {most}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sees that the folder is as it should be, with at most one hidden file of a process that was killed.
-    fn check_folder(&self, fate: Fate) -> Outcome {
-        let found = fs::metadata(self.folder()).map_err(|error| error.to_string())?;
-        let mode = found.permissions().mode() & 0o7777;
-        let is_right = match self.scenario {
-            Scenario::CreateForGroup => (mode, found.gid()) == (0o2770, group()),
-            _ => mode == 0o700,
-        };
-        if !is_right {
-            return Err(format!(
-                "a folder of mode {mode:o} and group {}",
-                found.gid()
-            ));
-        }
-        let names = |path: &Path| -> Outcome<Vec<String>> {
-            let entries = fs::read_dir(path).map_err(|error| error.to_string())?;
-            let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-            names
-                .collect::<std::io::Result<_>>()
-                .map_err(|error| error.to_string())
-        };
-        let mut hidden = names(&self.folder())?;
-        hidden.extend(names(&self.scratch.path("."))?);
-        hidden.retain(|name| !["test.seg", "folder", "steps"].contains(&name.as_str()));
-        if hidden.len() > usize::from(fate == Fate::Killed) {
-            return Err(format!("{hidden:?} were left"));
-        }
-        Ok(())
     }
 
     /// Lets everybody end, and sees that no process is shown as alive.

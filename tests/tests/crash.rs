@@ -24,23 +24,25 @@ const WRITER: &str = env!("CARGO_BIN_EXE_writer");
 struct Storm {
     processes: usize,
     threads: usize,
-    /// It goes on until both of these are reached.
+    /// It goes on until all of these are reached.
     time: Duration,
     updates: u64,
+    kills: usize,
     fault: Option<&'static str>,
 }
 
 fn storm() -> Storm {
-    let (seconds, updates) = if long() {
-        (60, 1_000_000_000)
+    let (seconds, updates, kills) = if long() {
+        (60, 1_000_000_000, 300)
     } else {
-        (12, 1_000_000)
+        (12, 1_000_000, 30)
     };
     Storm {
         processes: 6,
         threads: 4,
         time: Duration::from_secs(seconds),
         updates,
+        kills,
         fault: None,
     }
 }
@@ -245,7 +247,10 @@ impl Test {
         let scraper = Scraper::start(&self.scratch.segment());
         let pages = Scraper::of_pages(&self.scratch.segment());
         let began = Instant::now();
-        while began.elapsed() < self.storm.time || self.acknowledged() < self.storm.updates {
+        while began.elapsed() < self.storm.time
+            || self.acknowledged() < self.storm.updates
+            || self.outcome.kills < self.storm.kills
+        {
             thread::sleep(Duration::from_millis(fastrand::u64(5..40)));
             let at = fastrand::usize(..places.len());
             let place = &mut places[at];
@@ -308,7 +313,6 @@ fn gauges_of_the_living(snapshot: &Snapshot, killed: u32) -> Result<(), String> 
 fn killed_processes_lose_nothing_they_acknowledged() {
     let (outcome, scratch) = Test::new(storm()).run();
     assert!(outcome.faults.is_empty(), "{:#?}", outcome.faults);
-    assert!(outcome.kills > 20, "only {} kills", outcome.kills);
     assert!(outcome.visitors > 0, "nobody attached in between");
     assert!(
         outcome.scrapes.0 > 10 && outcome.scrapes.1 > 5,
@@ -358,7 +362,6 @@ fn a_new_process_goes_on_at_once(scratch: &Scratch) {
     let before = Shown::own(&reader.snapshot().unwrap(), 0);
     std::fs::remove_file(scratch.acks()).unwrap();
     AckFile::create(&scratch.acks(), 1).unwrap();
-    let began = Instant::now();
     let worker = Worker::start(
         WRITER,
         &scratch.segment(),
@@ -366,12 +369,6 @@ fn a_new_process_goes_on_at_once(scratch: &Scratch) {
         count(scratch, &["--updates=9"]),
     );
     worker.wait_ready();
-    // Milliseconds, but other tests run beside this one.
-    let took = began.elapsed();
-    assert!(
-        took < Duration::from_secs(1),
-        "start and attach took {took:?}"
-    );
     let snapshot = reader.snapshot().unwrap();
     let living = snapshot.processes.iter().filter(|process| process.alive);
     assert_eq!(living.count(), 1, "{:?}", snapshot.processes);
@@ -390,6 +387,7 @@ fn control_an_early_acknowledgement_is_found() {
     let storm = Storm {
         time: Duration::from_secs(2),
         updates: 0,
+        kills: 0,
         fault: Some("ack-first"),
         ..storm()
     };
@@ -403,6 +401,7 @@ fn control_a_doubled_update_is_found() {
     let storm = Storm {
         time: Duration::from_secs(2),
         updates: 0,
+        kills: 0,
         fault: Some("twice"),
         ..storm()
     };
