@@ -11,9 +11,29 @@ use crate::sync::{AtomicU64, Ordering};
 /// Whether sequences work is only known by trying.
 pub(super) const NEEDS_SELF_TEST: bool = true;
 
+/// A build for proof loops in the sequence and counts its aborts.
+#[cfg(not(tachograph_proof))]
+macro_rules! proof {
+    (lengthen) => {
+        ""
+    };
+    (aborted) => {
+        "{fallback}"
+    };
+}
+#[cfg(tachograph_proof)]
+macro_rules! proof {
+    (lengthen) => {
+        "cbz {rounds}, 775f\n774: subs {rounds}, {rounds}, #1\nb.ne 774b\n775:\n"
+    };
+    (aborted) => {
+        "{aborted}"
+    };
+}
+
 /// Descriptor and arming of the sequence `771..772` that aborts to `773`, then the CPU's shard in `{t}`.
 macro_rules! sequence {
-    ($($commit:literal),+) => {
+    ($($before:literal,)* commit $commit:literal) => {
         concat!(
             ".pushsection __rseq_cs, \"aw\"\n",
             ".balign 32\n",
@@ -28,12 +48,14 @@ macro_rules! sequence {
             "cmp {t:w}, {cpus:w}\n",
             "b.hs {fallback}\n",
             "madd {t}, {t}, {stride}, {cell}\n",
-            $($commit, "\n",)+
+            $($before, "\n",)*
+            proof!(lengthen),
+            $commit, "\n",
             "772:\n",
             ".pushsection __rseq_failure, \"ax\"\n",
             // The signature that the kernel looks for before an abort address, as a breakpoint.
             ".inst 0xd428bc00\n",
-            "773: b {fallback}\n",
+            "773: b ", proof!(aborted), "\n",
             ".popsection\n",
         )
     };
@@ -59,7 +81,7 @@ pub(super) unsafe fn add(
             sequence!(
                 "ldr {sum}, [{t}]",
                 "add {sum}, {sum}, {n}",
-                "str {sum}, [{t}]"
+                commit "str {sum}, [{t}]"
             ),
             t = out(reg) _,
             sum = out(reg) _,
@@ -69,6 +91,10 @@ pub(super) unsafe fn add(
             cell = in(reg) cell,
             n = in(reg) n,
             fallback = label { return false },
+            #[cfg(tachograph_proof)]
+            rounds = inout(reg) super::storm::length() => _,
+            #[cfg(tachograph_proof)]
+            aborted = label { super::storm::count_abort(); return false },
             options(nostack),
         );
     }
@@ -94,7 +120,7 @@ pub(super) unsafe fn add_f64(
             sequence!(
                 "ldr {sum:d}, [{t}]",
                 "fadd {sum:d}, {sum:d}, {n:d}",
-                "str {sum:d}, [{t}]"
+                commit "str {sum:d}, [{t}]"
             ),
             t = out(reg) _,
             sum = out(vreg) _,
@@ -104,6 +130,10 @@ pub(super) unsafe fn add_f64(
             cell = in(reg) cell,
             n = in(vreg) n,
             fallback = label { return false },
+            #[cfg(tachograph_proof)]
+            rounds = inout(reg) super::storm::length() => _,
+            #[cfg(tachograph_proof)]
+            aborted = label { super::storm::count_abort(); return false },
             options(nostack),
         );
     }

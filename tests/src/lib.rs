@@ -10,9 +10,11 @@
 
 pub mod ack;
 pub mod http;
+pub mod offline;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
+pub mod storm;
 pub mod task;
 pub mod update;
 pub mod verdict;

@@ -19,6 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claim", &["sync"]),
     ("layout", &["error", "host", "loss", "word"]),
     ("rseq_aarch64", &["sync"]),
+    ("rseq_pin", &["word"]),
+    ("rseq_storm", &["sync"]),
     ("rseq_x86_64", &["sync"]),
     ("text", &["sync"]),
     ("cell", &["buckets", "layout", "schema"]),
@@ -155,6 +157,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "rseq",
     "rseq_x86_64",
     "rseq_aarch64",
+    "rseq_pin",
     "fork",
     "fault",
 ];
