@@ -86,7 +86,10 @@ impl Server {
 }
 
 /// A program of this workspace: named by the environment, or beside the tests.
-fn program(name: &str, variable: &str) -> PathBuf {
+///
+/// # Panics
+/// When the test has no path.
+pub fn program(name: &str, variable: &str) -> PathBuf {
     env::var_os(variable).map_or_else(
         || {
             let test = env::current_exe().expect("a path");
