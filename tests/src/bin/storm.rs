@@ -41,6 +41,9 @@ struct Options {
     /// Threads; the handlers' words of acknowledgement and series follow those of the threads.
     #[arg(long)]
     threads: usize,
+    /// No timers: nothing but the threads and their moves.
+    #[arg(long)]
+    calm: bool,
     /// Length of the sequences, in a build for proof.
     #[arg(long)]
     length: Option<u64>,
@@ -76,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::scope(|scope| {
         for station in &stations {
             let ids = ids.clone();
-            scope.spawn(move || record(station, &ids));
+            scope.spawn(move || record(station, &ids, options.calm));
         }
         let threads: Vec<Pid> = threads.iter().take(options.threads).collect();
         let outcome = meddle(&threads, acks);
@@ -103,6 +106,7 @@ fn plant(options: &Options) -> Result<(), Box<dyn Error>> {
         None => PlantedFault::None,
         Some("no-sequence") => PlantedFault::NoSequence,
         Some("mixed-shards") => PlantedFault::MixedShards,
+        Some("retry") => PlantedFault::Retry,
         Some(other) => return Err(format!("no fault is called {other}").into()),
     }
     .plant();
@@ -145,10 +149,10 @@ impl Station {
 }
 
 /// Updates until all are asked to stop, interrupted by a timer that updates too.
-fn record(station: &'static Station, ids: &mpsc::Sender<Pid>) {
+fn record(station: &'static Station, ids: &mpsc::Sender<Pid>, calm: bool) {
     STATION.set(Some(station));
     ids.send(gettid()).expect("the meddler listens");
-    let _timer = start_timer().expect("a timer for each thread");
+    let _timer = (!calm).then(|| start_timer().expect("a timer for each thread"));
     for n in 0.. {
         if station.acks.stopped() {
             return;
