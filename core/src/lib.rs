@@ -97,6 +97,8 @@ pub use loss::{Loss, LossClass, Losses};
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
+#[cfg(all(restartable, tachograph_proof))]
+pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
 pub use snapshot::{
     Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,

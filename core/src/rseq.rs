@@ -18,8 +18,8 @@
 //! - **R2** The sequence writes nothing but `rseq_cs` of the thread's own area and one cell.
 //! - **R3** The offset of the area is only non-zero after the C library reported a registered area, whose
 //!   place relative to the thread pointer never changes while the process runs.
-//! - **R4** The descriptor and the code it names are never unmapped while a thread can be in the sequence:
-//!   a shared object with this code must be linked with `-z nodelete`.
+//! - **R4** The descriptor and the code it names are never unmapped: a shared object with this code pins itself
+//!   before the first sequence (`rseq_pin.rs`).
 #![cfg_attr(
     restartable,
     expect(unsafe_code, reason = "a restartable sequence is written in assembly")
@@ -149,7 +149,18 @@ impl<G: Geometry> ShardedCells<G> {
         let cell = cell.min(self.geometry.last());
         #[cfg(restartable)]
         {
-            let Here { cpus, stride, area } = self.here();
+            let here = self.here();
+            let Here { cpus, stride, area } = here;
+            #[cfg(tachograph_proof)]
+            if self.add_by_fault(
+                here,
+                cell,
+                |sum| (f64::from_bits(sum) + n).to_bits(),
+                // SAFETY: as below.
+                || unsafe { arch::add_f64(self.at(cell), cpus, stride, area, n) },
+            ) {
+                return;
+            }
             // SAFETY: R1 and R3, as in `add_here`.
             if area != 0 && unsafe { arch::add_f64(self.at(cell), cpus, stride, area, n) } {
                 return;
@@ -180,6 +191,16 @@ impl<G: Geometry> ShardedCells<G> {
         #[cfg(restartable)]
         {
             let Here { cpus, stride, area } = here;
+            #[cfg(tachograph_proof)]
+            if self.add_by_fault(
+                here,
+                cell,
+                |sum| sum.wrapping_add(n),
+                // SAFETY: as below.
+                || unsafe { arch::add::<RELEASE>(self.at(cell), cpus, stride, area, n) },
+            ) {
+                return;
+            }
             // SAFETY: R1: `cell` is at most the last of a shard; R3: a non-zero offset is a registered area.
             if area != 0 && unsafe { arch::add::<RELEASE>(self.at(cell), cpus, stride, area, n) } {
                 return;
@@ -267,6 +288,8 @@ mod detect {
         // Set without a lock: a child forked while another thread decides must not wait for it.
         static DECIDED: OnceBox<Recording> = OnceBox::new();
         *DECIDED.get_or_init(|| {
+            #[cfg(not(target_feature = "crt-static"))]
+            super::pin::pin();
             let decision = decide(verdict);
             if let Ok(offset) = decision {
                 AREA_OFFSET.store(offset, Ordering::Relaxed);
@@ -318,6 +341,17 @@ mod arch;
 #[cfg(all(restartable, target_arch = "x86_64"))]
 #[path = "rseq_x86_64.rs"]
 mod arch;
+
+#[cfg(all(restartable, not(target_feature = "crt-static")))]
+#[path = "rseq_pin.rs"]
+mod pin;
+
+#[cfg(all(restartable, tachograph_proof))]
+#[path = "rseq_storm.rs"]
+mod storm;
+
+#[cfg(all(restartable, tachograph_proof))]
+pub use storm::{PlantedFault, aborted_sequences, lengthen_sequences};
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -16,9 +16,29 @@ use crate::sync::{AtomicU64, Ordering};
 /// Whether sequences work is only known by trying.
 pub(super) const NEEDS_SELF_TEST: bool = true;
 
+/// A build for proof loops in the sequence and counts its aborts.
+#[cfg(not(tachograph_proof))]
+macro_rules! proof {
+    (lengthen) => {
+        ""
+    };
+    (aborted) => {
+        "{fallback}"
+    };
+}
+#[cfg(tachograph_proof)]
+macro_rules! proof {
+    (lengthen) => {
+        "cbz {rounds}, 775f\n774: subs {rounds}, {rounds}, #1\nb.ne 774b\n775:\n"
+    };
+    (aborted) => {
+        "{aborted}"
+    };
+}
+
 /// Descriptor and arming of the sequence `771..772` that aborts to `773`, then the CPU's shard in `{t}`.
 macro_rules! sequence {
-    ($($commit:literal),+) => {
+    ($($before:literal,)* commit $commit:literal) => {
         concat!(
             ".pushsection __rseq_cs, \"aw\"\n",
             ".balign 32\n",
@@ -33,12 +53,14 @@ macro_rules! sequence {
             "cmp {t:w}, {cpus:w}\n",
             "b.hs {fallback}\n",
             "madd {t}, {t}, {stride}, {cell}\n",
-            $($commit, "\n",)+
+            $($before, "\n",)*
+            proof!(lengthen),
+            $commit, "\n",
             "772:\n",
             ".pushsection __rseq_failure, \"ax\"\n",
             // The signature that the kernel looks for before an abort address, as a breakpoint.
             ".inst 0xd428bc00\n",
-            "773: b {fallback}\n",
+            "773: b ", proof!(aborted), "\n",
             ".popsection\n",
         )
     };
@@ -64,7 +86,7 @@ pub(super) unsafe fn add<const RELEASE: bool>(
             // SAFETY: R1 and R2, by the caller's promise; R4: the descriptor lies in this object.
             unsafe {
                 asm!(
-                    sequence!("ldr {sum}, [{t}]", "add {sum}, {sum}, {n}", $store),
+                    sequence!("ldr {sum}, [{t}]", "add {sum}, {sum}, {n}", commit $store),
                     t = out(reg) _,
                     sum = out(reg) _,
                     area = in(reg) area,
@@ -73,6 +95,10 @@ pub(super) unsafe fn add<const RELEASE: bool>(
                     cell = in(reg) cell,
                     n = in(reg) n,
                     fallback = label { return false },
+                    #[cfg(tachograph_proof)]
+                    rounds = inout(reg) super::storm::length() => _,
+                    #[cfg(tachograph_proof)]
+                    aborted = label { super::storm::count_abort(); return false },
                     options(nostack),
                 )
             }
@@ -105,7 +131,7 @@ pub(super) unsafe fn add_f64(
             sequence!(
                 "ldr {sum:d}, [{t}]",
                 "fadd {sum:d}, {sum:d}, {n:d}",
-                "str {sum:d}, [{t}]"
+                commit "str {sum:d}, [{t}]"
             ),
             t = out(reg) _,
             sum = out(vreg) _,
@@ -115,6 +141,10 @@ pub(super) unsafe fn add_f64(
             cell = in(reg) cell,
             n = in(vreg) n,
             fallback = label { return false },
+            #[cfg(tachograph_proof)]
+            rounds = inout(reg) super::storm::length() => _,
+            #[cfg(tachograph_proof)]
+            aborted = label { super::storm::count_abort(); return false },
             options(nostack),
         );
     }

@@ -11,9 +11,29 @@ pub(super) fn self_test(_area: u64) -> Option<bool> {
     Some(true)
 }
 
+/// A build for proof loops in the sequence and counts its aborts.
+#[cfg(not(tachograph_proof))]
+macro_rules! proof {
+    (lengthen) => {
+        ""
+    };
+    (aborted) => {
+        "{fallback}"
+    };
+}
+#[cfg(tachograph_proof)]
+macro_rules! proof {
+    (lengthen) => {
+        "test {rounds}, {rounds}\njz 775f\n774: dec {rounds}\njnz 774b\n775:\n"
+    };
+    (aborted) => {
+        "{aborted}"
+    };
+}
+
 /// Descriptor and arming of the sequence `771..772` that aborts to `773`, then the CPU's shard in `{t}`.
 macro_rules! sequence {
-    ($($commit:literal),+) => {
+    ($($before:literal,)* commit $commit:literal) => {
         concat!(
             ".pushsection __rseq_cs, \"aw\"\n",
             ".balign 32\n",
@@ -27,13 +47,15 @@ macro_rules! sequence {
             "cmp {t:e}, {cpus:e}\n",
             "jae {fallback}\n",
             "imul {t}, {stride}\n",
-            $($commit, "\n",)+
+            $($before, "\n",)*
+            proof!(lengthen),
+            $commit, "\n",
             "772:\n",
             ".pushsection __rseq_failure, \"ax\"\n",
             // The signature that the kernel looks for before an abort address, as an undefined instruction.
             ".byte 0x0f, 0xb9, 0x3d\n",
             ".long 0x53053053\n",
-            "773: jmp {fallback}\n",
+            "773: jmp ", proof!(aborted), "\n",
             ".popsection\n",
         )
     };
@@ -56,7 +78,7 @@ pub(super) unsafe fn add<const RELEASE: bool>(
     // SAFETY: R1 and R2, by the caller's promise; R4: the descriptor lies in this object.
     unsafe {
         asm!(
-            sequence!("add qword ptr [{cell} + {t}], {n}"),
+            sequence!(commit "add qword ptr [{cell} + {t}], {n}"),
             t = out(reg) _,
             area = in(reg) area,
             cpus = in(reg) cpus,
@@ -64,6 +86,10 @@ pub(super) unsafe fn add<const RELEASE: bool>(
             cell = in(reg) cell,
             n = in(reg) n,
             fallback = label { return false },
+            #[cfg(tachograph_proof)]
+            rounds = inout(reg) super::storm::length() => _,
+            #[cfg(tachograph_proof)]
+            aborted = label { super::storm::count_abort(); return false },
             options(nostack),
         );
     }
@@ -88,7 +114,7 @@ pub(super) unsafe fn add_f64(
             sequence!(
                 "movsd {sum}, qword ptr [{cell} + {t}]",
                 "addsd {sum}, {n}",
-                "movsd qword ptr [{cell} + {t}], {sum}"
+                commit "movsd qword ptr [{cell} + {t}], {sum}"
             ),
             t = out(reg) _,
             sum = out(xmm_reg) _,
@@ -98,6 +124,10 @@ pub(super) unsafe fn add_f64(
             cell = in(reg) cell,
             n = in(xmm_reg) n,
             fallback = label { return false },
+            #[cfg(tachograph_proof)]
+            rounds = inout(reg) super::storm::length() => _,
+            #[cfg(tachograph_proof)]
+            aborted = label { super::storm::count_abort(); return false },
             options(nostack),
         );
     }

@@ -11,12 +11,14 @@
 pub mod ack;
 pub mod actor;
 pub mod http;
+pub mod offline;
 pub mod page;
 pub mod play;
 pub mod scenario;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
+pub mod storm;
 pub mod targets;
 pub mod task;
 pub mod tracer;

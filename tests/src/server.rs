@@ -100,7 +100,7 @@ impl Server {
 /// A program of this workspace: named by the environment, or beside the tests.
 ///
 /// # Panics
-/// Never: a test has a path.
+/// When the test has no path.
 pub fn program(name: &str, variable: &str) -> PathBuf {
     env::var_os(variable).map_or_else(
         || {

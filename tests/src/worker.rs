@@ -36,11 +36,24 @@ impl Worker {
         environment: &[(&str, &str)],
         arguments: impl IntoIterator<Item = S>,
     ) -> Worker {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
+        Worker::start_as(command, segment, arguments)
+    }
+
+    /// As [`Worker::start`], by a command that may stand between, such as an emulator.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn start_as<S: AsRef<OsStr>>(
+        mut command: Command,
+        segment: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Worker {
+        let mut child = command
             .arg("--segment")
             .arg(segment)
             .args(arguments)
-            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -20,6 +20,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claim", &["proof", "sync"]),
     ("layout", &["error", "host", "loss", "word"]),
     ("rseq_aarch64", &["sync"]),
+    ("rseq_pin", &["word"]),
+    ("rseq_storm", &["sync"]),
     ("rseq_x86_64", &["sync"]),
     ("text", &["proof", "sync"]),
     ("cell", &["buckets", "layout", "schema"]),
@@ -165,6 +167,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "rseq",
     "rseq_x86_64",
     "rseq_aarch64",
+    "rseq_pin",
     "fork",
     "fault",
 ];
