@@ -6,9 +6,10 @@
 fn planted_race() {
     static mut WORD: u64 = 0;
     let write = || {
+        let word = &raw mut WORD;
         for round in 0..1_000 {
             // SAFETY: there is none: two threads write to the word at a time.
-            unsafe { (&raw mut WORD).write(round) };
+            unsafe { word.write(round) };
         }
     };
     std::thread::scope(|scope| {
