@@ -4,7 +4,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use crate::layout::{PAGE_WORDS, Section, header, process, state};
+use crate::layout::{PAGE_WORDS, Section, header, process, state, to_usize};
 use crate::reader::Reader;
 use crate::segment::Segment;
 use crate::sync::Ordering;
@@ -75,7 +75,7 @@ fn walk(snapshot: &Snapshot) -> usize {
 #[test]
 fn threads_register_record_and_are_read() {
     let writer = writer();
-    let start = Barrier::new(THREADS as usize + 1);
+    let start = Barrier::new(to_usize(THREADS) + 1);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -120,7 +120,7 @@ impl Garbage {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        to_usize(self.next() % end as u64)
     }
 
     /// A word that means something somewhere: small, published, all ones, halves of small numbers.
@@ -157,7 +157,7 @@ impl Garbage {
 /// A seed that differs between Miri's schedules, and is shown where the test fails.
 fn seed() -> u64 {
     let seed = crate::host::random() | 1;
-    println!("seed {seed:#x}");
+    eprintln!("seed {seed:#x}");
     seed
 }
 
