@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{Section, family, low_half, series, state};
+use crate::claim;
+use crate::layout::{Section, family, low_half, series};
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::snapshot::{Damage, Directory, Family, Label, Series};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, does, in_order};
 
 /// Damaged records that a snapshot names; more are only as good as these.
 const DAMAGE_MAX: usize = 256;
@@ -61,8 +62,7 @@ impl Watched {
     /// Entries claimed so far whose words have memory.
     fn count(&self, segment: &Segment) -> u32 {
         let next = segment.next(self.section).load(Ordering::Relaxed);
-        // Pairs with the Release in `claim::commit`.
-        let committed = segment.committed(self.section).load(Ordering::Acquire);
+        let committed = claim::committed(segment.committed(self.section));
         let extent = segment.extent(self.section);
         let with_memory = committed.min(extent.words as u64) / self.entry_words as u64;
         low_half(next.min(with_memory).min(extent.capacity))
@@ -70,7 +70,7 @@ impl Watched {
 
     fn is_published(&self, segment: &Segment, index: u32) -> bool {
         let words = segment.entry(self.section, index, self.entry_words);
-        words.is_some_and(|words| state::of(words[0].load(Ordering::Acquire)) == state::PUBLISHED)
+        words.is_some_and(|words| record::is_published(&words[0]))
     }
 
     /// Whether a record was published that had not been when this was last asked.
@@ -83,7 +83,7 @@ impl Watched {
         for index in self.seen..count {
             if self.is_published(segment, index) {
                 is_new = true;
-            } else {
+            } else if does("unpublished watched") {
                 unpublished.push(index);
             }
         }
@@ -108,9 +108,13 @@ impl Catalogue {
     /// Brings the directory up to date.
     pub(crate) fn refresh(&mut self, segment: &Segment) {
         // Series first: a series is published after its family, so no family is missed.
-        let series = self.series.has_news(segment);
-        let families = self.families.has_news(segment);
-        if series || families {
+        let (first, second) = in_order(
+            "series before families",
+            &mut self.series,
+            &mut self.families,
+        );
+        let is_new = [first.has_news(segment), second.has_news(segment)];
+        if is_new.contains(&true) {
             self.rebuild(segment);
         }
     }
@@ -278,11 +282,7 @@ fn check_cells(
 ) -> Result<(), &'static str> {
     let committed = |section| {
         let words = segment.extent(section).words as u64;
-        // Pairs with the Release in `claim::commit`.
-        segment
-            .committed(section)
-            .load(Ordering::Acquire)
-            .min(words)
+        claim::committed(segment.committed(section)).min(words)
     };
     let outside = Err("its cells lie outside");
     let placement = &known.placement;

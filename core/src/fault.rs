@@ -16,24 +16,12 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use crate::sync::{AtomicU64, Ordering};
+use crate::watched::Watched;
 
 /// Mappings that can be watched at a time; further ones are read without a guard.
 const WATCHED_MAX: usize = 256;
 
-/// A watched range and how often it faulted. A start of 0 is free, 1 is being filled.
-struct Watched {
-    start: AtomicU64,
-    end: AtomicU64,
-    faults: AtomicU64,
-}
-
-static WATCHED: [Watched; WATCHED_MAX] = [const {
-    Watched {
-        start: AtomicU64::new(0),
-        end: AtomicU64::new(0),
-        faults: AtomicU64::new(0),
-    }
-}; WATCHED_MAX];
+static WATCHED: [Watched; WATCHED_MAX] = [const { Watched::new() }; WATCHED_MAX];
 
 /// The system's page size: pages are laid whole.
 static PAGE_BYTES: AtomicU64 = AtomicU64::new(4096);
@@ -49,13 +37,13 @@ pub(crate) struct Guard {
 impl Guard {
     /// Whether a page of the mapping could not be read.
     pub(crate) fn has_faulted(&self) -> bool {
-        WATCHED[self.index].faults.load(Ordering::Relaxed) > 0
+        WATCHED[self.index].has_faulted()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        WATCHED[self.index].start.store(0, Ordering::Release);
+        WATCHED[self.index].give_up();
     }
 }
 
@@ -90,21 +78,10 @@ pub(crate) fn watch(words: &[AtomicU64]) -> Option<Guard> {
     PREVIOUS.get()?;
     let range = words.as_ptr_range();
     let (start, end) = (range.start.addr() as u64, range.end.addr() as u64);
-    for (index, watched) in WATCHED.iter().enumerate() {
-        if watched
-            .start
-            .compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed)
-            .is_err()
-        {
-            continue;
-        }
-        watched.faults.store(0, Ordering::Relaxed);
-        watched.end.store(end, Ordering::Relaxed);
-        // Release: the handler that sees the start sees the end. Pairs with the Acquire in `on_fault`.
-        watched.start.store(start, Ordering::Release);
-        return Some(Guard { index });
-    }
-    None
+    let index = WATCHED
+        .iter()
+        .position(|watched| watched.take(start, end))?;
+    Some(Guard { index })
 }
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -112,22 +89,22 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let info_ref = unsafe { &*info };
     // SAFETY: SIGBUS comes with an address.
     let address = unsafe { info_ref.si_addr() }.addr() as u64;
-    let watched = WATCHED.iter().find(|watched| {
-        // Pairs with the Release in `watch`.
-        let start = watched.start.load(Ordering::Acquire);
-        start > 1 && (start..watched.end.load(Ordering::Relaxed)).contains(&address)
-    });
+    let watched = WATCHED
+        .iter()
+        .find_map(|watched| Some((watched, watched.end_of(address)?)));
     match watched {
-        Some(watched) => lay_zeros(watched, address),
+        Some((watched, end)) => {
+            watched.count_fault();
+            lay_zeros(address, end);
+        }
         None => hand_on(signal, info, context),
     }
 }
 
 /// Lays zero pages over the rest of a watched mapping, so that the read that faulted goes on.
-fn lay_zeros(watched: &Watched, address: u64) {
+fn lay_zeros(address: u64, end: u64) {
     let page = address & !(PAGE_BYTES.load(Ordering::Relaxed) - 1);
-    let length = crate::layout::to_usize(watched.end.load(Ordering::Relaxed) - page);
-    watched.faults.fetch_add(1, Ordering::Relaxed);
+    let length = crate::layout::to_usize(end - page);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
     let at = ptr::with_exposed_provenance_mut(crate::layout::to_usize(page));
     // SAFETY: G2: the range is a mapping of ours that only this process sees.

@@ -27,7 +27,7 @@
 
 use crate::layout::{PAGE_BYTES, to_usize};
 use crate::snapshot::Recording;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, in_order, one_step, release};
 
 /// How the shards of some neighbouring cells lie: CPU shards first, then fallback shards.
 ///
@@ -138,6 +138,7 @@ impl<G: Geometry> ShardedCells<G> {
     #[inline(always)]
     pub(crate) fn add_two(&self, first: (usize, u64), second: (usize, u64)) {
         let here = self.here();
+        let (first, second) = in_order("bucket before sum", first, second);
         self.add_here(here, first.0, first.1);
         self.add_here(here, second.0, second.1);
     }
@@ -190,7 +191,8 @@ impl<G: Geometry> ShardedCells<G> {
     #[cold]
     #[inline(never)]
     fn add_fallback(&self, cell: usize, n: u64) {
-        self.fallback_cell(cell).fetch_add(n, Ordering::Relaxed);
+        // Release: who sees the sum of a record sees its bucket. Pairs with the Acquire in `values`.
+        one_step("fallback add", self.fallback_cell(cell)).fetch_add(n, release("fallback order"));
     }
 
     #[cold]
@@ -218,7 +220,13 @@ pub(crate) fn add_f64_atomic(word: &AtomicU64, n: f64) {
     let mut seen = word.load(Ordering::Relaxed);
     loop {
         let sum = (f64::from_bits(seen) + n).to_bits();
-        match word.compare_exchange_weak(seen, sum, Ordering::Relaxed, Ordering::Relaxed) {
+        let added = one_step("float add", word).compare_exchange_weak(
+            seen,
+            sum,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        match added {
             Ok(_) => return,
             Err(now) => seen = now,
         }

@@ -24,7 +24,7 @@ use crate::claim;
 use crate::error::Error;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink};
 use crate::loss::Loss;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, one_step};
 
 /// Least memory taken at a time, in words: 64 KiB.
 const COMMIT_WORDS: u64 = 16 * PAGE_WORDS as u64;
@@ -241,7 +241,8 @@ impl Segment {
 
     /// Counts a loss.
     pub(crate) fn count_loss(&self, loss: Loss) {
-        self.words()[header::LOSSES + loss as usize].fetch_add(1, Ordering::Relaxed);
+        let count = &self.words()[header::LOSSES + loss as usize];
+        one_step("loss counted", count).fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes memory for the first `needed` words of a section.

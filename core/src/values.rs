@@ -2,11 +2,12 @@
 
 use crate::catalogue::Source;
 use crate::cell::{Placement, gauge_word, histogram_cell};
+use crate::claim;
 use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
 use crate::snapshot::{Family, Number, Process, ProcessValue, Value};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, acquire, does};
 
 /// Sums of all cells of the counter section, by cell.
 pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
@@ -32,11 +33,34 @@ pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
 /// The part of a section that has memory.
 pub(crate) fn committed(segment: &Segment, section: Section) -> &[AtomicU64] {
     let words = segment.section(section);
-    // Pairs with the Release in `claim::commit`.
-    let committed = segment.committed(section).load(Ordering::Acquire);
+    let committed = claim::committed(segment.committed(section));
     &words[..usize::try_from(committed)
         .unwrap_or(usize::MAX)
         .min(words.len())]
+}
+
+/// The sum of a histogram over its shards, and its buckets added to `counts`.
+pub(crate) fn sum_histogram<'a, S>(shards: impl Fn() -> S, counts: &mut [u64]) -> u128
+where
+    S: Iterator<Item = &'a [AtomicU64]>,
+{
+    // Pairs with the Release in `ShardedCells::add_fallback`.
+    let sum = |cells: &[AtomicU64]| cells[histogram_cell::SUM].load(acquire("sum seen"));
+    let sums = || shards().map(|cells| u128::from(sum(cells))).sum();
+    // All sums before all buckets: a record adds to its bucket first, perhaps in another shard, so a value
+    // that is in the sum is in a bucket; the sum never runs ahead.
+    let before = sums();
+    for cells in shards() {
+        let buckets = &cells[histogram_cell::BUCKETS..];
+        for (count, bucket) in counts.iter_mut().zip(buckets) {
+            *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
+        }
+    }
+    if does("sums before buckets") {
+        before
+    } else {
+        sums()
+    }
 }
 
 /// A living process with a copy of its own cells.
@@ -50,8 +74,7 @@ impl Living {
     /// Copies the cells of a process; `None` where its slot went to another process meanwhile.
     pub(crate) fn copy(segment: &Segment, process: &Process, before: u64) -> Option<Living> {
         let words = segment.entry(Section::Processes, process.slot, process::WORDS)?;
-        // Pairs with the Release in `claim::commit`.
-        let committed = words[process::CELLS_COMMITTED].load(Ordering::Acquire);
+        let committed = claim::committed(&words[process::CELLS_COMMITTED]);
         let used = segment.next(Section::ProcessCells).load(Ordering::Relaxed);
         let (offset, run) = segment.layout.process_run(process.slot);
         let count = to_usize(committed.min(used)).min(run);
@@ -125,18 +148,8 @@ impl Pass<'_> {
         let first = self.bucket_counts.len();
         let mut counts = std::mem::take(&mut self.bucket_counts);
         counts.resize(first + source.placement.cells - histogram_cell::BUCKETS, 0);
-        // All sums before all buckets: a record adds to its bucket first, perhaps in another shard, so a value
-        // that is in the sum is in a bucket; the sum never runs ahead. Pairs with the order of the adds.
-        let sum = self
-            .shards(&source.placement, source.cells.sharded)
-            .map(|cells| u128::from(cells[histogram_cell::SUM].load(Ordering::Acquire)))
-            .sum();
-        for cells in self.shards(&source.placement, source.cells.sharded) {
-            let buckets = &cells[histogram_cell::BUCKETS..];
-            for (count, bucket) in counts[first..].iter_mut().zip(buckets) {
-                *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
-            }
-        }
+        let shards = || self.shards(&source.placement, source.cells.sharded);
+        let sum = sum_histogram(shards, &mut counts[first..]);
         self.bucket_counts = counts;
         Value::Histogram { first, sum }
     }

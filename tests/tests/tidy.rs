@@ -22,7 +22,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rseq_x86_64", &["sync"]),
     ("text", &["sync"]),
     ("cell", &["buckets", "layout", "schema"]),
-    ("fault", &["layout", "sync"]),
+    ("watched", &["sync"]),
+    ("fault", &["layout", "sync", "watched"]),
     ("index", &["layout", "sync"]),
     ("options", &["error", "host", "layout"]),
     (
@@ -43,21 +44,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "record",
         &[
-            "buckets", "cell", "error", "host", "labels", "layout", "schema", "segment",
+            "buckets", "cell", "claim", "error", "host", "labels", "layout", "schema", "segment",
             "snapshot", "sync", "text", "unit",
         ],
     ),
     (
         "catalogue",
         &[
-            "cell", "layout", "record", "schema", "segment", "snapshot", "sync",
+            "cell", "claim", "layout", "record", "schema", "segment", "snapshot", "sync",
         ],
     ),
+    ("seats", &["layout", "sync"]),
     (
         "register",
         &[
-            "cell", "claim", "error", "index", "labels", "layout", "record", "segment", "sync",
-            "text",
+            "cell", "claim", "error", "index", "labels", "layout", "record", "seats", "segment",
+            "sync", "text",
         ],
     ),
     (
@@ -78,6 +80,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "catalogue",
             "cell",
+            "claim",
             "layout",
             "process",
             "schema",

@@ -1,0 +1,76 @@
+//! The ranges that the fault guard watches: added and removed by any thread, looked up in a signal handler.
+//!
+//! | start | who moves it on |
+//! |---|---|
+//! | 0: free | any thread, to 1 by one compare-and-swap |
+//! | 1: being filled | the thread that took it, to the start of its range |
+//! | a range's start | the owner of its guard, to 0 |
+
+use crate::sync::{
+    AtomicU64, Ordering, acquire, acquire_fence, check, one_step, release, release_fence,
+};
+
+/// A watched range and how often it faulted.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    start: AtomicU64,
+    end: AtomicU64,
+    faults: AtomicU64,
+}
+
+impl Watched {
+    pub(crate) const fn new() -> Watched {
+        Watched {
+            start: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        }
+    }
+
+    /// Watches a range, unless another one is watched here.
+    pub(crate) fn take(&self, start: u64, end: u64) -> bool {
+        let taken = one_step("range taken", &self.start).compare_exchange(
+            0,
+            1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if taken.is_err() {
+            return false;
+        }
+        // Release: who sees the new end sees that the old start is gone. Pairs with the fence in `end_of`.
+        release_fence("range refilled");
+        self.faults.store(0, Ordering::Relaxed);
+        self.end.store(end, Ordering::Relaxed);
+        // Release: who sees the start sees the end. Pairs with the Acquire in `end_of`.
+        self.start.store(start, release("range published"));
+        true
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.start.store(0, Ordering::Relaxed);
+    }
+
+    /// The end of the range that is watched here and holds `address`.
+    pub(crate) fn end_of(&self, address: u64) -> Option<u64> {
+        // Pairs with the Release in `take`.
+        let start = self.start.load(acquire("range found"));
+        if start <= 1 {
+            return None;
+        }
+        let end = self.end.load(Ordering::Relaxed);
+        // Pairs with the Release fence in `take`: the end of another range than the start's is refused.
+        acquire_fence("range looked at again");
+        let is_same = self.start.load(Ordering::Relaxed) == start;
+        (check("range is the same", is_same) && (start..end).contains(&address)).then_some(end)
+    }
+
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a page of the range could not be read.
+    pub(crate) fn has_faulted(&self) -> bool {
+        self.faults.load(Ordering::Relaxed) > 0
+    }
+}
