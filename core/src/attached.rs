@@ -137,6 +137,14 @@ impl Attached {
         self.show_zero(index);
     }
 
+    /// Says which of this process's words the threads of a model share.
+    #[cfg(all(test, loom))]
+    pub(crate) fn share_words(&self) {
+        use crate::models::atomic::share;
+        share([&self.slot, &self.run, &self.own_cells]);
+        share(&self.starts_at_zero);
+    }
+
     fn use_slot(&self, slot: u32) {
         // Relaxed: both are only read by this process, which has one thread at attach and in the child.
         self.slot.store(u64::from(slot), Ordering::Relaxed);

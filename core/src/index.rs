@@ -71,7 +71,7 @@ impl<'a> Index<'a> {
                 return Insertion::Inserted;
             };
             if let Some(existing) = candidate(word, hash, &is_match)
-                && does("index key compared")
+                && does("lost insert compared")
             {
                 return Insertion::Existing(existing);
             }

@@ -60,7 +60,7 @@ impl Segment {
     /// A segment on the heap, for tests, models and programs without a file. Its memory is never freed,
     /// like that of a segment that is attached for writing.
     pub(crate) fn heap(layout: Layout, identity: Identity) -> Segment {
-        let words = Box::leak(zeroed_words(layout.words));
+        let words = zeroed_words(layout.words);
         let path = PathBuf::new();
         let segment = Segment {
             layout,
@@ -315,16 +315,14 @@ impl Segment {
 }
 
 #[cfg(not(all(test, loom)))]
-fn zeroed_words(count: usize) -> Box<[AtomicU64]> {
+fn zeroed_words(count: usize) -> &'static [AtomicU64] {
     let words = Box::<[AtomicU64]>::new_zeroed_slice(count);
     // SAFETY: S4: the words are zeroed, and zero is a valid atomic.
-    unsafe { words.assume_init() }
+    Box::leak(unsafe { words.assume_init() })
 }
 
 #[cfg(all(test, loom))]
-fn zeroed_words(count: usize) -> Box<[AtomicU64]> {
-    (0..count).map(|_| AtomicU64::new(0)).collect()
-}
+use crate::models::atomic::segment_words as zeroed_words;
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -91,7 +91,7 @@ impl Living {
         crate::process::is_unchanged(words, before).then_some(living)
     }
 
-    fn cell(&self, index: u32) -> u64 {
+    pub(crate) fn cell(&self, index: u32) -> u64 {
         self.cells
             .get(index as usize)
             .copied()

@@ -65,6 +65,11 @@ impl Watched {
         (check("range is the same", is_same) && (start..end).contains(&address)).then_some(end)
     }
 
+    #[cfg(all(test, loom))]
+    pub(crate) fn share(&self) {
+        crate::models::atomic::share([&self.start, &self.end, &self.faults]);
+    }
+
     pub(crate) fn count_fault(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
