@@ -2,7 +2,7 @@
 //!
 //! For programs that read segments they do not own. The guard is a signal handler of the whole process, so
 //! a program installs it knowingly. On a fault inside a watched mapping the handler lays zero pages over
-//! the rest of it and counts the fault; the read goes on with zeros and its result is thrown away.
+//! the rest of it and notes the fault; the read goes on with zeros and its result is thrown away.
 //!
 //! Unsafe code here rests on these invariants:
 //!
@@ -94,7 +94,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         .find_map(|watched| Some((watched, watched.end_of(address)?)));
     match watched {
         Some((watched, end)) => {
-            watched.count_fault();
+            watched.note_fault();
             lay_zeros(address, end);
         }
         None => hand_on(signal, info, context),

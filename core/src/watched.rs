@@ -10,12 +10,12 @@ use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, one_step, release, release_fence,
 };
 
-/// A watched range and how often it faulted.
+/// A watched range, and whether it faulted.
 #[derive(Debug)]
 pub(crate) struct Watched {
     start: AtomicU64,
     end: AtomicU64,
-    faults: AtomicU64,
+    faulted: AtomicU64,
 }
 
 impl Watched {
@@ -23,7 +23,7 @@ impl Watched {
         Watched {
             start: AtomicU64::new(0),
             end: AtomicU64::new(0),
-            faults: AtomicU64::new(0),
+            faulted: AtomicU64::new(0),
         }
     }
 
@@ -40,7 +40,7 @@ impl Watched {
         }
         // Release: who sees the new end sees that the old start is gone. Pairs with the fence in `end_of`.
         release_fence("range refilled");
-        self.faults.store(0, Ordering::Relaxed);
+        self.faulted.store(0, Ordering::Relaxed);
         self.end.store(end, Ordering::Relaxed);
         // Release: who sees the start sees the end. Pairs with the Acquire in `end_of`.
         self.start.store(start, release("range published"));
@@ -67,15 +67,15 @@ impl Watched {
 
     #[cfg(all(test, loom))]
     pub(crate) fn share(&self) {
-        crate::models::atomic::share([&self.start, &self.end, &self.faults]);
+        crate::models::atomic::share([&self.start, &self.end, &self.faulted]);
     }
 
-    pub(crate) fn count_fault(&self) {
-        self.faults.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn note_fault(&self) {
+        self.faulted.store(1, Ordering::Relaxed);
     }
 
     /// Whether a page of the range could not be read.
     pub(crate) fn has_faulted(&self) -> bool {
-        self.faults.load(Ordering::Relaxed) > 0
+        self.faulted.load(Ordering::Relaxed) > 0
     }
 }

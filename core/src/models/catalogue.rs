@@ -31,7 +31,7 @@ fn what_a_helper_publishes_shows() {
 #[test]
 fn late_records() {
     prove(
-        Bound::Preemptions,
+        Bound::Exhaustive,
         what_a_helper_publishes_shows,
         &["series published", "unpublished watched"],
     );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::claim;
 use crate::sync::{AtomicU64, Ordering};
 
-use super::{Bound, prove, spawn, words};
+use super::{Bound, join, prove, spawn, words};
 
 fn claim_one(next: &AtomicU64) -> Option<u64> {
     claim::claim(next, 1, 2, |start| start)
@@ -19,8 +19,8 @@ fn claims_are_disjoint() {
         spawn(move || claim_one(&next[0]))
     });
     let mine = claim_one(&next[0]);
-    let [first, second] = claimants.map(|claimant| claimant.join().unwrap());
-    let mut claimed: Vec<u64> = [mine, first, second].into_iter().flatten().collect();
+    let others = join(claimants);
+    let mut claimed: Vec<u64> = others.into_iter().chain([mine]).flatten().collect();
     claimed.sort_unstable();
     assert_eq!(claimed, [0, 1]);
 }
@@ -75,14 +75,14 @@ fn marks_have_memory() {
     let seen = usize::try_from(claim::committed(&mark[0])).unwrap();
     let has_memory = |page: &AtomicU64| page.load(Ordering::Relaxed) == 1;
     assert!(memory[..seen].iter().all(has_memory));
-    growers.map(|grower| grower.join().unwrap());
+    join(growers);
     assert_eq!(mark[0].load(Ordering::Relaxed), 2);
 }
 
 #[test]
 fn committed_marks() {
     prove(
-        Bound::Preemptions,
+        Bound::ExhaustiveIfLong,
         marks_have_memory,
         &[
             "committed mark",

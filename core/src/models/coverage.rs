@@ -110,7 +110,8 @@ fn unnamed(code: &str) -> Vec<&str> {
 
 #[test]
 fn every_named_place_is_needed_by_a_model() {
-    let models = sources(&folder().join("models"));
+    let mut models = sources(&folder().join("models"));
+    models.retain(|(name, _)| name != "coverage");
     let needed: BTreeSet<String> = models.iter().flat_map(|(_, code)| needed(code)).collect();
     let source = sources(&folder());
     let reached = source.iter().filter(|(name, _)| name != "sync");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::sync::Ordering;
 use crate::watched::Watched;
 
 use super::{Bound, prove, spawn};

@@ -2,7 +2,7 @@
 //!
 //! A model that cannot fail proves nothing. So whatever a protocol rests on has a name (see [`crate::sync`]),
 //! each model says which names it needs, and is run once more without each of them: it must fail then.
-//! `coverage` sees to it that no name is left out.
+//! `coverage` sees to it that no name is left out, and that no ordering or update is without a name.
 //!
 //! The models run the production functions, most of them over a small segment on the heap.
 
@@ -41,60 +41,50 @@ pub(crate) fn is_weakened(at: &'static str) -> bool {
 enum Bound {
     /// Every one that can differ.
     Exhaustive,
-    /// Those with at most `LOOM_MAX_PREEMPTIONS` (3) switches away from a thread that could go on.
+    /// Every one with `TACHOGRAPH_LONG`, else as `Preemptions`.
+    ExhaustiveIfLong,
+    /// Those with at most `LOOM_MAX_PREEMPTIONS` (2) switches away from a thread that could go on.
     Preemptions,
+}
+
+impl Bound {
+    fn preemptions(self) -> Option<usize> {
+        let bounded = loom::model::Builder::new().preemption_bound.or(Some(2));
+        let is_long = std::env::var_os("TACHOGRAPH_LONG").is_some();
+        match self {
+            Bound::Exhaustive => None,
+            Bound::ExhaustiveIfLong if is_long => None,
+            Bound::ExhaustiveIfLong | Bound::Preemptions => bounded,
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the line is for the table of the models"
+)]
+fn report(protocol: &str, model: &str, bound: Bound, executions: u64, needs: &[&str]) {
+    let bound = match bound.preemptions() {
+        None => "all".into(),
+        Some(most) => format!("≤ {most} preemptions"),
+    };
+    let (model, needs) = (model.replace('_', " "), needs.join(", "));
+    println!("| {protocol} | {model} | {bound} | {executions} | {needs} |");
 }
 
 /// Runs a model, which must hold, and again with each of `needs` weakened, which must fail.
 fn prove<F: Fn() + Copy + Send + Sync + 'static>(bound: Bound, model: F, needs: &[&'static str]) {
-    let began = std::time::Instant::now();
     let (outcome, executions) = run(bound, model, "");
-    eprintln!(
-        "{} {executions} in {:?}",
-        std::any::type_name::<F>(),
-        began.elapsed()
-    );
     if let Err(cause) = outcome {
         panic::resume_unwind(cause);
     }
-    let survived = |place: &&&'static str| {
-        let r = run(bound, model, place);
-        eprintln!(
-            "{} {place} {} in {:?} {}",
-            std::any::type_name::<F>(),
-            r.1,
-            began.elapsed(),
-            r.0.is_ok()
-        );
-        r.0.is_ok()
-    };
-    let unnoticed: Vec<_> = needs.iter().filter(survived).collect();
+    let survives = |place: &&&'static str| run(bound, model, place).0.is_ok();
+    let unnoticed: Vec<_> = needs.iter().filter(survives).collect();
     let path = std::any::type_name::<F>();
     let mut names = path.rsplit("::");
     let (name, protocol) = (names.next().unwrap_or(path), names.next().unwrap_or(path));
     assert!(unnoticed.is_empty(), "{name} holds without {unnoticed:?}");
-    let bound = match bound {
-        Bound::Exhaustive => "all".into(),
-        Bound::Preemptions => format!(
-            "{} preemptions",
-            builder(bound).preemption_bound.unwrap_or(0)
-        ),
-    };
-    let needs = needs.join(", ");
-    println!(
-        "| {protocol} | {} | {bound} | {executions} | {needs} |",
-        name.replace('_', " ")
-    );
-}
-
-fn builder(bound: Bound) -> loom::model::Builder {
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 20_000;
-    builder.preemption_bound = match bound {
-        Bound::Exhaustive => None,
-        Bound::Preemptions => builder.preemption_bound.or(Some(3)),
-    };
-    builder
+    report(protocol, name, bound, executions, needs);
 }
 
 /// How a model ended with the place called `weakened` weakened, and after how many executions.
@@ -108,7 +98,10 @@ fn run(
     keep_quiet();
     WEAKENED.set(weakened);
     let check = panic::AssertUnwindSafe(move || {
-        builder(bound).check(move || {
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = 20_000;
+        builder.preemption_bound = bound.preemptions();
+        builder.check(move || {
             *count.lock().unwrap() += 1;
             atomic::begin();
             model();
@@ -137,6 +130,12 @@ fn keep_quiet() {
 fn spawn<T: 'static>(body: impl FnOnce() -> T + 'static) -> loom::thread::JoinHandle<T> {
     atomic::go_live();
     loom::thread::spawn(body)
+}
+
+/// What each of some threads came to.
+fn join<T>(threads: impl IntoIterator<Item = loom::thread::JoinHandle<T>>) -> Vec<T> {
+    let threads = threads.into_iter();
+    threads.map(|thread| thread.join().unwrap()).collect()
 }
 
 fn words(count: usize) -> Arc<[AtomicU64]> {

@@ -68,7 +68,7 @@ fn the_first_overflow_stays() {
 #[test]
 fn first_overflow() {
     prove(
-        Bound::Preemptions,
+        Bound::ExhaustiveIfLong,
         the_first_overflow_stays,
         &["overflow named"],
     );

@@ -99,7 +99,7 @@ fn a_reader_sees_whole_records() {
 #[test]
 fn a_reader_meanwhile() {
     prove(
-        Bound::Preemptions,
+        Bound::ExhaustiveIfLong,
         a_reader_sees_whole_records,
         &[
             "record publish",

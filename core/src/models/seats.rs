@@ -9,7 +9,7 @@ use crate::seats::{Seats, Vacancy};
 use crate::sync::{AtomicU64, Ordering};
 
 use super::stage::{self, Family, counters, shown};
-use super::{Bound, prove, spawn, words};
+use super::{Bound, join, prove, spawn, words};
 
 /// One key and one seat: both registrants get the series.
 fn one_key_takes_one_seat() {
@@ -102,7 +102,7 @@ fn late_helpers_change_nothing() {
 #[test]
 fn late_helpers() {
     prove(
-        Bound::Preemptions,
+        Bound::ExhaustiveIfLong,
         late_helpers_change_nothing,
         &["seat settled"],
     );
@@ -132,15 +132,14 @@ fn the_offer_of_the_dead_has_its_seat() {
         let family = family.clone();
         spawn(move || family.register(value).ok())
     });
-    let others = others.map(|other| other.join().unwrap());
-    assert_eq!(others, [Some(dead), None]);
+    assert_eq!(join(others), [Some(dead), None]);
     assert_eq!(shown(&family.segment), ["x"]);
 }
 
 #[test]
 fn the_offer_of_the_dead() {
     prove(
-        Bound::Preemptions,
+        Bound::Exhaustive,
         the_offer_of_the_dead_has_its_seat,
         &["offer helped"],
     );
@@ -153,7 +152,7 @@ fn what_has_a_seat_shows() {
         let family = family.clone();
         spawn(move || family.register(value).unwrap())
     });
-    others.map(|other| other.join().unwrap());
+    join(others);
     assert_eq!(shown(&family.segment), ["x", "y", "z"]);
 }
 
