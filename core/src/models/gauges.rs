@@ -226,7 +226,7 @@ fn a_child_has_memory_for_all_cells() {
 #[test]
 fn memory_of_children() {
     prove(
-        Bound::Preemptions,
+        Bound::Exhaustive,
         a_child_has_memory_for_all_cells,
         &["own cells raised"],
     );

@@ -50,7 +50,11 @@ fn series_of_one_key_are_one() {
 
 #[test]
 fn series_of_one_key() {
-    prove(Bound::Preemptions, series_of_one_key_are_one, &[]);
+    prove(
+        Bound::Preemptions,
+        series_of_one_key_are_one,
+        &["offered record"],
+    );
 }
 
 fn series_of_two_keys_are_two() {
@@ -62,7 +66,11 @@ fn series_of_two_keys_are_two() {
 
 #[test]
 fn series_of_two_keys() {
-    prove(Bound::Preemptions, series_of_two_keys_are_two, &[]);
+    prove(
+        Bound::Preemptions,
+        series_of_two_keys_are_two,
+        &["claim", "seat offered"],
+    );
 }
 
 /// One record for two keys: one registrant has it, the other is refused.
@@ -74,7 +82,7 @@ fn a_full_table_refuses_one() {
 
 #[test]
 fn a_full_table() {
-    prove(Bound::Preemptions, a_full_table_refuses_one, &[]);
+    prove(Bound::Preemptions, a_full_table_refuses_one, &["claim"]);
 }
 
 /// A reader that looks while a family and a series are registered sees whole records, and later all.

@@ -50,11 +50,7 @@ pub(super) fn segment_of_cells(process_cells: u64) -> Arc<Segment> {
 
 fn segment_of(capacities: &Capacities) -> Arc<Segment> {
     let layout = Layout::plan(capacities, 0, 1);
-    let identity = Identity {
-        boot_id: [0, 0],
-        ..Identity::of_new()
-    };
-    let segment = Segment::heap(layout, identity);
+    let segment = Segment::heap(layout, Identity::of_new());
     let sections = Section::ALL.len() + 1;
     for table in [header::NEXT, header::COMMITTED, header::LOSSES] {
         share(&segment.words()[table..table + sections]);
