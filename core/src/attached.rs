@@ -5,16 +5,16 @@ use once_cell::race::OnceBox;
 use crate::cell::{Placement, gauge_cells, gauge_word};
 use crate::error::Error;
 use crate::labels::LabelSet;
-use crate::layout::{PAGE_WORDS, Section, family, to_usize};
+use crate::layout::{PAGE_WORDS, Section, family, low_half, series, to_usize};
 use crate::loss::Loss;
 use crate::process::{self, Name};
 use crate::proof::step;
-use crate::record::{FamilyRecord, SeriesCells};
+use crate::record::{FamilyRecord, SeriesCells, series_cells};
 use crate::register;
 use crate::rseq::{Geometry, ShardedCells};
 use crate::segment::Segment;
 use crate::shape::Shape;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, acquire, check, one_step, release};
 
 /// A segment with this process's place in it. Lives for ever: handles are plain addresses into it.
 #[derive(Debug)]
@@ -122,16 +122,29 @@ impl Attached {
     fn show_zero(&self, index: u32) {
         let (absent, zero) = (gauge_word::ABSENT, gauge_word::ZERO);
         let cell = self.own_cell(index);
-        let _ = cell.compare_exchange(absent, zero, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = one_step("zero shown", cell).compare_exchange(
+            absent,
+            zero,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         step("zero-shown");
     }
 
     /// Makes an own cell show zero until it is set, here and in forked children.
     pub(crate) fn start_at_zero(&self, index: u32) {
         if let Some(bits) = self.starts_at_zero.get(index as usize / 64) {
-            bits.fetch_or(1 << (index % 64), Ordering::Relaxed);
+            one_step("zero kept", bits).fetch_or(1 << (index % 64), Ordering::Relaxed);
         }
         self.show_zero(index);
+    }
+
+    /// Says which of this process's words the threads of a model share.
+    #[cfg(all(test, loom))]
+    pub(crate) fn share_words(&self) {
+        use crate::models::atomic::share;
+        share([&self.slot, &self.run, &self.own_cells]);
+        share(&self.starts_at_zero);
     }
 
     fn use_slot(&self, slot: u32) {
@@ -144,7 +157,7 @@ impl Attached {
     }
 
     fn slot(&self) -> u32 {
-        crate::layout::low_half(self.slot.load(Ordering::Relaxed))
+        low_half(self.slot.load(Ordering::Relaxed))
     }
 
     /// The process's own cell at `index`.
@@ -199,37 +212,41 @@ impl Attached {
         let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) else {
             return sink;
         };
-        words[family::OVERFLOWED].fetch_add(1, Ordering::Relaxed);
+        one_step("overflow counted", &words[family::OVERFLOWED]).fetch_add(1, Ordering::Relaxed);
         step("overflow-counted");
-        // Pairs with the Release below: whoever sees the number finds a complete record.
-        let made = words[family::OVERFLOW].load(Ordering::Acquire);
-        let record = match made.checked_sub(1) {
-            Some(record) => Some(crate::layout::low_half(record)),
-            None => {
-                let made =
-                    register::series(&self.segment, (index, known), &labels.overflow(), true);
-                made.ok().map(|(record, _)| {
-                    let number = u64::from(record) + 1;
-                    step("overflow-made");
-                    let first = words[family::OVERFLOW].compare_exchange(
-                        0,
-                        number,
-                        Ordering::Release,
-                        Ordering::Acquire,
-                    );
-                    crate::layout::low_half(first.err().unwrap_or(number) - 1)
-                })
-            }
-        };
-        let cells = record
-            .and_then(|record| {
-                self.segment
-                    .entry(Section::Series, record, crate::layout::series::WORDS)
-            })
-            .map(crate::record::series_cells);
-        cells
+        let made = self.overflow_made(index, &words[family::OVERFLOW]);
+        made.or_else(|| self.make_overflow((index, known), labels, &words[family::OVERFLOW]))
             .and_then(|cells| self.with_own_cells(known, cells, Outcome::Overflow).ok())
             .unwrap_or(sink)
+    }
+
+    /// The cells of the overflow series that the family's word names, if that is one of the family.
+    fn overflow_made(&self, family: u32, word: &AtomicU64) -> Option<SeriesCells> {
+        // Pairs with the Release in `make_overflow`: whoever sees the number finds a complete record.
+        let record = word.load(acquire("overflow seen")).checked_sub(1)?;
+        let record = low_half(record);
+        let words = self.segment.entry(Section::Series, record, series::WORDS)?;
+        let is_of_family = words[series::FAMILY].load(Ordering::Relaxed) == u64::from(family);
+        check("overflow is of its family", is_of_family).then(|| series_cells(words))
+    }
+
+    /// Makes the overflow series, unless another process was first: then that one's.
+    fn make_overflow(
+        &self,
+        known: (u32, &FamilyRecord),
+        labels: &LabelSet,
+        word: &AtomicU64,
+    ) -> Option<SeriesCells> {
+        let (record, cells) =
+            register::series(&self.segment, known, &labels.overflow(), true).ok()?;
+        step("overflow-made");
+        let _ = one_step("overflow named", word).compare_exchange(
+            0,
+            u64::from(record) + 1,
+            release("overflow made"),
+            Ordering::Relaxed,
+        );
+        self.overflow_made(known.0, word).or(Some(cells))
     }
 
     /// Makes sure that this process has memory for its own cells of a series.
@@ -257,7 +274,7 @@ impl Attached {
                 return Err(full(Section::ProcessCells, run));
             }
             process::commit_cells(&self.segment, self.slot(), needed)?;
-            self.own_cells.fetch_max(needed, Ordering::Relaxed);
+            one_step("own cells raised", &self.own_cells).fetch_max(needed, Ordering::Relaxed);
         }
         Ok(Resolved { cells, outcome })
     }

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{PAGE_WORDS, Section, family, low_half, series, state};
+use crate::layout::{PAGE_WORDS, Section, family, low_half, series};
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::snapshot::{Damage, Directory, Family, Label, Series};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, does, in_order};
 
 /// Damaged records that a snapshot names; more are only as good as these.
 const DAMAGE_MAX: usize = 256;
@@ -72,7 +72,7 @@ impl Watched {
 
     fn is_published(&self, segment: &Segment, index: u32) -> bool {
         let words = segment.entry(self.section, index, self.entry_words);
-        words.is_some_and(|words| state::of(words[0].load(Ordering::Acquire)) == state::PUBLISHED)
+        words.is_some_and(|words| record::is_published(&words[0]))
     }
 
     /// The records that were published when this was last asked for news.
@@ -92,7 +92,7 @@ impl Watched {
         for index in self.seen..count {
             if self.is_published(segment, index) {
                 is_new = true;
-            } else {
+            } else if does("unpublished watched") {
                 unpublished.push(index);
             }
         }
@@ -118,8 +118,13 @@ impl Catalogue {
     /// Whether there is something published that the directory does not show.
     pub(crate) fn is_stale(&mut self, segment: &Segment) -> bool {
         // Series first: a series is published after its family, so no family is missed.
-        self.is_stale |= self.series.has_news(segment);
-        self.is_stale |= self.families.has_news(segment);
+        let (first, second) = in_order(
+            "series before families",
+            &mut self.series,
+            &mut self.families,
+        );
+        self.is_stale |= first.has_news(segment);
+        self.is_stale |= second.has_news(segment);
         self.is_stale
     }
 

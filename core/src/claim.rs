@@ -10,7 +10,7 @@
 //! it too, which is harmless where another did so already.
 
 use crate::proof::step;
-use crate::sync::{AtomicU64, Ordering, release};
+use crate::sync::{AtomicU64, Ordering, acquire, check, one_step, release};
 
 /// Claims `count` neighbouring entries below `limit`; `align` moves a start up to where they fit.
 pub(crate) fn claim(
@@ -23,8 +23,17 @@ pub(crate) fn claim(
     let mut seen = next.load(Ordering::Relaxed);
     loop {
         let start = align(seen);
-        let end = start.checked_add(count).filter(|&end| end <= limit)?;
-        match next.compare_exchange_weak(seen, end, Ordering::Relaxed, Ordering::Relaxed) {
+        let end = start.checked_add(count)?;
+        if !check("claim limit", end <= limit) {
+            return None;
+        }
+        let claimed = one_step("claim", next).compare_exchange_weak(
+            seen,
+            end,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        match claimed {
             Ok(_) => {
                 step("claim-taken");
                 return Some(start);
@@ -37,7 +46,13 @@ pub(crate) fn claim(
 /// Gives back entries that nobody else has seen, where they are still the last ones claimed.
 pub(crate) fn give_back(next: &AtomicU64, start: u64, count: u64) {
     step("giving-back-claim");
-    let _ = next.compare_exchange(start + count, start, Ordering::Relaxed, Ordering::Relaxed);
+    let end = start + count;
+    let _ = one_step("claim given back", next).compare_exchange(
+        end,
+        start,
+        Ordering::Relaxed,
+        Ordering::Relaxed,
+    );
 }
 
 /// Makes sure that the first `needed` words have memory: `reserve(from)` takes it, up to the end it returns.
@@ -51,11 +66,17 @@ pub(crate) fn commit<E>(
     if committed < needed {
         let end = reserve(committed)?;
         step("commit-reserved");
-        // Release: a reader that sees the mark finds memory below it. Pairs with the reader's Acquire.
-        mark.fetch_max(end, release("committed mark"));
+        // Release: a reader that sees the mark finds memory below it. Pairs with the Acquire in `committed`.
+        one_step("committed mark raised", mark).fetch_max(end, release("committed mark"));
         step("commit-marked");
     }
     Ok(())
+}
+
+/// How many words have memory, for whoever has not taken it.
+pub(crate) fn committed(mark: &AtomicU64) -> u64 {
+    // Pairs with the Release in `commit`.
+    mark.load(acquire("committed mark seen"))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -27,26 +27,12 @@ use once_cell::race::OnceBox;
 use crate::layout::{header, to_usize};
 use crate::loss::Loss;
 use crate::sync::{AtomicU64, Ordering};
+use crate::watched::{Range, Watched};
 
 /// Mappings that can be watched at a time; further ones are read without a guard.
 const WATCHED_MAX: usize = 256;
 
-/// A watched range and how often it faulted. A start of 0 is free, 1 is being filled.
-struct Watched {
-    start: AtomicU64,
-    end: AtomicU64,
-    is_writable: AtomicU64,
-    faults: AtomicU64,
-}
-
-static WATCHED: [Watched; WATCHED_MAX] = [const {
-    Watched {
-        start: AtomicU64::new(0),
-        end: AtomicU64::new(0),
-        is_writable: AtomicU64::new(0),
-        faults: AtomicU64::new(0),
-    }
-}; WATCHED_MAX];
+static WATCHED: [Watched; WATCHED_MAX] = [const { Watched::new() }; WATCHED_MAX];
 
 /// The system's page size: pages are laid whole.
 static PAGE_BYTES: AtomicU64 = AtomicU64::new(4096);
@@ -63,13 +49,13 @@ pub(crate) struct Guard {
 impl Guard {
     /// Whether a page of the mapping could not be had.
     pub(crate) fn has_faulted(&self) -> bool {
-        WATCHED[self.index].faults.load(Ordering::Relaxed) > 0
+        WATCHED[self.index].has_faulted()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        WATCHED[self.index].start.store(0, Ordering::Release);
+        WATCHED[self.index].give_up();
     }
 }
 
@@ -110,26 +96,13 @@ pub fn install_fault_guard() {
 
 /// Watches a mapping, where there is room.
 pub(crate) fn watch(words: &[AtomicU64], is_writable: bool) -> Option<Guard> {
-    let start = words.as_ptr().expose_provenance() as u64;
-    let end = words.as_ptr_range().end.addr() as u64;
-    for (index, watched) in WATCHED.iter().enumerate() {
-        if watched
-            .start
-            .compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed)
-            .is_err()
-        {
-            continue;
-        }
-        watched.faults.store(0, Ordering::Relaxed);
-        watched
-            .is_writable
-            .store(u64::from(is_writable), Ordering::Relaxed);
-        watched.end.store(end, Ordering::Relaxed);
-        // Release: the handler that sees the start sees the rest. Pairs with the Acquire in `on_fault`.
-        watched.start.store(start, Ordering::Release);
-        return Some(Guard { index });
-    }
-    None
+    let range = Range {
+        start: words.as_ptr().expose_provenance() as u64,
+        end: words.as_ptr_range().end.addr() as u64,
+        is_writable,
+    };
+    let index = WATCHED.iter().position(|watched| watched.take(range))?;
+    Some(Guard { index })
 }
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -137,15 +110,14 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let info_ref = unsafe { &*info };
     // SAFETY: SIGBUS comes with an address.
     let address = unsafe { info_ref.si_addr() }.addr() as u64;
-    let watched = WATCHED.iter().find(|watched| {
-        // Pairs with the Release in `watch`.
-        let start = watched.start.load(Ordering::Acquire);
-        start > 1 && (start..watched.end.load(Ordering::Relaxed)).contains(&address)
-    });
+    let watched = WATCHED
+        .iter()
+        .find_map(|watched| Some((watched, watched.range_of(address)?)));
     match watched {
-        Some(watched) => {
+        Some((watched, range)) => {
             let errno = Errno::last_raw();
-            lay_pages(watched, address);
+            watched.note_fault();
+            lay_pages(range, address);
             Errno::set_raw(errno);
         }
         None => hand_on(signal, info, context),
@@ -153,26 +125,22 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 }
 
 /// Lays zero pages where a watched mapping faulted, so that the access goes on.
-fn lay_pages(watched: &Watched, address: u64) {
+fn lay_pages(range: Range, address: u64) {
     let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
-    let start = watched.start.load(Ordering::Relaxed);
-    let end = watched.end.load(Ordering::Relaxed);
     let page = address & !(page_bytes - 1);
-    watched.faults.fetch_add(1, Ordering::Relaxed);
-    let is_writable = watched.is_writable.load(Ordering::Relaxed) != 0;
-    let is_laid = if is_writable {
+    let is_laid = if range.is_writable {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // A process may have only so many mappings: then the whole becomes one.
-        lay(page, page_bytes, protection) || lay(start, end - start, protection)
+        lay(page, page_bytes, protection) || lay(range.start, range.end - range.start, protection)
     } else {
-        lay(page, end - page, libc::PROT_READ)
+        lay(page, range.end - page, libc::PROT_READ)
     };
     if !is_laid {
         // SAFETY: G1: ends the process; without the pages the fault would repeat for ever.
         unsafe { libc::abort() };
     }
-    if is_writable {
-        count_loss(start);
+    if range.is_writable {
+        count_loss(range.start);
     }
 }
 

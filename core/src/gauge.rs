@@ -4,7 +4,7 @@ use crate::attached::{Attached, Resolve, Resolved};
 use crate::cell::gauge_word;
 use crate::record::FamilyRecord;
 use crate::schema::{GaugeMode, Kind};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, check, one_step};
 
 /// The cells of a gauge, and how its values combine. Orderings are Relaxed throughout: a cell is one word
 /// that stands for itself.
@@ -50,7 +50,7 @@ impl Cells {
         // Flipping the sign bit is adding 2^63, so that words add up as their values do.
         let is_plain = self.is_plain() && self.own().load(Ordering::Relaxed) != gauge_word::ABSENT;
         if is_plain {
-            self.own().fetch_add(n.cast_unsigned(), Ordering::Relaxed);
+            one_step("gauge add", self.own()).fetch_add(n.cast_unsigned(), Ordering::Relaxed);
         }
         is_plain
     }
@@ -98,8 +98,7 @@ impl Cells {
 
     /// Draws the next ticket of a `latest` gauge: the value with the highest one was set last.
     fn stamp(&self) {
-        let ticket = self
-            .shared()
+        let ticket = one_step("ticket drawn", self.shared())
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_add(1);
         self.attached
@@ -126,7 +125,7 @@ pub(crate) fn set_lasting_sum(
     word: u64,
     arithmetic: &impl Arithmetic,
 ) {
-    let last = present(own.swap(word, Ordering::Relaxed));
+    let last = present(one_step("last value swapped", own).swap(word, Ordering::Relaxed));
     update(shared, |sum| {
         arithmetic.add(sum, arithmetic.subtract(word, last))
     });
@@ -135,8 +134,17 @@ pub(crate) fn set_lasting_sum(
 /// Stores `new` while it wins over what the cell holds.
 pub(crate) fn keep_if(cell: &AtomicU64, new: u64, wins: impl Fn(u64, u64) -> bool) {
     let mut kept = cell.load(Ordering::Relaxed);
-    while kept == gauge_word::ABSENT || wins(new, kept) {
-        match cell.compare_exchange_weak(kept, new, Ordering::Relaxed, Ordering::Relaxed) {
+    while check(
+        "extreme compared",
+        kept == gauge_word::ABSENT || wins(new, kept),
+    ) {
+        let stored = one_step("extreme kept", cell).compare_exchange_weak(
+            kept,
+            new,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        match stored {
             Ok(_) => return,
             Err(now) => kept = now,
         }
@@ -155,7 +163,13 @@ fn update(cell: &AtomicU64, change: impl Fn(u64) -> u64) {
     let mut seen = cell.load(Ordering::Relaxed);
     loop {
         let new = change(present(seen));
-        match cell.compare_exchange_weak(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
+        let updated = one_step("gauge updated", cell).compare_exchange_weak(
+            seen,
+            new,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        match updated {
             Ok(_) => return,
             Err(now) => seen = now,
         }

@@ -10,7 +10,7 @@
 //! meet at the same first empty entry, and one of them sees the other's.
 
 use crate::layout::{halves, low_half, split};
-use crate::sync::{AtomicU64, Ordering, release};
+use crate::sync::{AtomicU64, acquire, check, does, one_step, release};
 
 /// An index over `entries`, a power of two of them.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl<'a> Index<'a> {
     pub(crate) fn find(&self, hash: u64, is_match: impl Fn(u32) -> bool) -> Option<u32> {
         for entry in self.probe(hash) {
             // Pairs with the Release in `insert`: the record's words are seen with its number.
-            match entry.load(Ordering::Acquire) {
+            match entry.load(acquire("index find")) {
                 0 => return None,
                 word => {
                     if let Some(record) = candidate(word, hash, &is_match) {
@@ -61,11 +61,18 @@ impl<'a> Index<'a> {
         let new = halves(record + 1, low_half(hash >> 32));
         for entry in self.probe(hash) {
             // Release: whoever finds the record sees its words. Pairs with the Acquire in `find` and here.
-            let seen = entry.compare_exchange(0, new, release("index insert"), Ordering::Acquire);
+            let seen = one_step("index entry", entry).compare_exchange(
+                0,
+                new,
+                release("index insert"),
+                acquire("index insert met"),
+            );
             let Err(word) = seen else {
                 return Insertion::Inserted;
             };
-            if let Some(existing) = candidate(word, hash, &is_match) {
+            if let Some(existing) = candidate(word, hash, &is_match)
+                && does("lost insert compared")
+            {
                 return Insertion::Existing(existing);
             }
         }
@@ -83,7 +90,7 @@ impl<'a> Index<'a> {
 fn candidate(word: u64, hash: u64, is_match: impl Fn(u32) -> bool) -> Option<u32> {
     let (record, fingerprint) = split(word);
     let record = record.checked_sub(1)?;
-    (fingerprint == low_half(hash >> 32) && is_match(record)).then_some(record)
+    (fingerprint == low_half(hash >> 32) && check("index key", is_match(record))).then_some(record)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -100,7 +100,8 @@ pub(crate) mod family {
     /// Shards of a histogram: CPU shards (low half) and fallback shards (high half).
     pub(crate) const SHARDS: usize = 10;
     pub(crate) const SERIES_LIMIT: usize = 11;
-    pub(crate) const SERIES_COUNT: usize = 12;
+    /// How many series it has (low half) and the record offered for the next seat, plus one (high half).
+    pub(crate) const SEATS: usize = 12;
     /// The overflow series, plus one.
     pub(crate) const OVERFLOW: usize = 13;
     /// Registrations folded into the overflow series.

@@ -71,6 +71,7 @@ mod record;
 mod register;
 mod rseq;
 mod schema;
+mod seats;
 mod segment;
 mod shape;
 mod snapshot;
@@ -78,6 +79,7 @@ mod sync;
 mod text;
 mod unit;
 mod values;
+mod watched;
 mod window;
 mod word;
 #[cfg(not(all(test, loom)))]

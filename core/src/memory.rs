@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
+use crate::claim;
 use crate::layout::{PAGE_WORDS, Section, header, process, to_usize};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
@@ -69,8 +70,7 @@ pub(crate) fn copy(sparse: &Segment) -> io::Result<Segment> {
 }
 
 fn claimed(segment: &Segment, section: Section) -> usize {
-    // Pairs with the Release in `claim::commit`.
-    let mark = to_usize(segment.committed(section).load(Ordering::Acquire));
+    let mark = to_usize(claim::committed(segment.committed(section)));
     mark.min(segment.extent(section).words)
 }
 
@@ -79,9 +79,7 @@ fn claimed_runs(segment: &Segment) -> Vec<usize> {
     let run = to_usize(segment.extent(Section::ProcessCells).capacity);
     let words = segment.committed_words(Section::Processes);
     let slots = words.chunks_exact(process::WORDS).take(capacity);
-    // Pairs with the Release in `claim::commit`.
-    let mark =
-        |slot: &[AtomicU64]| to_usize(slot[process::CELLS_COMMITTED].load(Ordering::Acquire));
+    let mark = |slot: &[AtomicU64]| to_usize(claim::committed(&slot[process::CELLS_COMMITTED]));
     slots.map(|slot| mark(slot).min(run)).collect()
 }
 

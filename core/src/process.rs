@@ -23,7 +23,9 @@ use crate::proof::step;
 use crate::rseq;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Recording};
-use crate::sync::{AtomicU64, Ordering, fence, release, release_fence};
+use crate::sync::{
+    AtomicU64, Ordering, acquire, acquire_fence, check, does, release, release_fence,
+};
 use crate::text;
 
 /// Facts that a process tells of itself.
@@ -107,18 +109,22 @@ pub(crate) fn claim(
     mut prepare: impl FnMut(u32),
 ) -> Option<u32> {
     for (slot, words) in (0u32..).zip(slots.chunks_exact(process::WORDS)) {
-        if !try_lock(slot) {
+        if !check("slot lock", try_lock(slot)) {
             continue;
         }
         step("slot-locked");
         let before = words[process::STATE].load(Ordering::Relaxed);
-        let generation = state::generation(before) + 1;
-        words[process::STATE].store(state::word(state::FREE, generation), Ordering::Relaxed);
+        let generation = state::generation(before) + u64::from(does("slot generation"));
+        if does("slot taken back") {
+            words[process::STATE].store(state::word(state::FREE, generation), Ordering::Relaxed);
+        }
         // Release: a reader that sees a new fact or a cleared cell sees the new generation too. Pairs with
         // the Acquire fence in `is_unchanged`.
         release_fence("slot claim");
         step("slot-freed");
-        prepare(slot);
+        if does("slot cells cleared") {
+            prepare(slot);
+        }
         fill(words, facts);
         // Release: who sees the slot published sees its facts. Pairs with the Acquire in `read`.
         words[process::STATE].store(
@@ -156,8 +162,8 @@ fn fill(words: &[AtomicU64], facts: &Facts) {
 /// The process of a published slot, with the state word to compare afterwards.
 pub(crate) fn read(words: &[AtomicU64], slot: u32) -> Option<(u64, Process)> {
     // Pairs with the Release in `claim`.
-    let before = words[process::STATE].load(Ordering::Acquire);
-    if state::of(before) != state::PUBLISHED {
+    let before = words[process::STATE].load(acquire("slot read"));
+    if !check("slot is published", state::of(before) == state::PUBLISHED) {
         return None;
     }
     let load = |word: usize| words[word].load(Ordering::Relaxed);
@@ -182,8 +188,9 @@ pub(crate) fn read(words: &[AtomicU64], slot: u32) -> Option<(u64, Process)> {
 /// Whether the slot is still in the use that `before` told of, so that what was read since belongs to it.
 pub(crate) fn is_unchanged(words: &[AtomicU64], before: u64) -> bool {
     // Pairs with the Release fence in `claim`.
-    fence(Ordering::Acquire);
-    words[process::STATE].load(Ordering::Relaxed) == before
+    acquire_fence("slot read again");
+    let now = words[process::STATE].load(Ordering::Relaxed);
+    check("slot is unchanged", now == before)
 }
 
 /// Claims a slot of `segment` for this process. `None` where every slot is taken.
@@ -200,7 +207,7 @@ pub(crate) fn claim_slot(segment: &Segment, name: Name) -> Option<u32> {
 }
 
 /// Zeroes the cells that a former holder of the slot left.
-fn clear_cells(segment: &Segment, slot: u32) {
+pub(crate) fn clear_cells(segment: &Segment, slot: u32) {
     let Some(words) = segment.entry(Section::Processes, slot, process::WORDS) else {
         return;
     };

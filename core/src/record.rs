@@ -8,7 +8,7 @@ use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::snapshot::Label;
-use crate::sync::{AtomicU64, Ordering, release};
+use crate::sync::{AtomicU64, Ordering, acquire, check, release};
 use crate::text;
 use crate::unit::{Scale, Unit};
 use crate::{host, labels};
@@ -92,7 +92,7 @@ impl FamilySpec {
             (family::BOUNDS, bounds),
             (family::SHARDS, halves(cpus, fallbacks)),
             (family::SERIES_LIMIT, self.series_limit),
-            (family::SERIES_COUNT, 0),
+            (family::SEATS, 0),
             (family::OVERFLOW, 0),
             (family::OVERFLOWED, 0),
             (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
@@ -153,8 +153,7 @@ pub(crate) fn read_family(
     let Some(record) = segment.entry(Section::Families, index, family::WORDS) else {
         return Err("it lies beyond the table");
     };
-    // Pairs with the Release in `publish`.
-    if state::of(record[family::STATE].load(Ordering::Acquire)) != state::PUBLISHED {
+    if !is_published(&record[family::STATE]) {
         return Ok(None);
     }
     // The committed part of the arena, as of now: it holds all texts of what is published.
@@ -361,8 +360,7 @@ pub(crate) fn read_series(
     let Some(record) = segment.entry(Section::Series, index, series::WORDS) else {
         return Err("it lies beyond the table");
     };
-    // Pairs with the Release in `publish`.
-    if state::of(record[series::STATE].load(Ordering::Acquire)) != state::PUBLISHED {
+    if !is_published(&record[series::STATE]) {
         return Ok(None);
     }
     let (words, bytes) = series_labels(record, arena(segment)).ok_or("its labels lie outside")?;
@@ -377,10 +375,17 @@ pub(crate) fn read_series(
     }))
 }
 
+/// Whether a record is visible; its words then are.
+pub(crate) fn is_published(state_word: &AtomicU64) -> bool {
+    // Pairs with the Release in `publish`.
+    let word = state_word.load(acquire("record seen"));
+    check("record is published", state::of(word) == state::PUBLISHED)
+}
+
 /// Makes a complete record visible. Anyone may do it: it only ever writes the same word.
 pub(crate) fn publish(state_word: &AtomicU64) {
     // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
-    // `read_family` and `read_series`.
+    // `is_published`.
     state_word.store(state::word(state::PUBLISHED, 1), release("record publish"));
     step("record-published");
 }

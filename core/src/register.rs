@@ -2,9 +2,10 @@
 //!
 //! | step | what a process killed after it leaves | who cleans it |
 //! |---|---|---|
-//! | claim | entries that nobody uses, and a seat of the family's limit | nobody needs to: they are a few bytes |
+//! | claim | entries that nobody uses | nobody needs to: they are a few bytes |
 //! | fill | the same | |
-//! | insert into the index | a complete record that readers do not see yet | whoever registers the key next publishes it |
+//! | offer for a seat of the family (series only) | a complete record that is in no index yet | whoever registers in the family next inserts and publishes it |
+//! | insert into the index | a complete record that readers do not see yet | the same, and whoever registers the key next |
 //! | publish | a series | |
 //!
 //! A process that has lost a page of the segment registers nothing new: its index may be of zeros.
@@ -20,8 +21,9 @@ use crate::labels::LabelSet;
 use crate::layout::{Section, family, low_half, series, split, to_usize};
 use crate::proof::step;
 use crate::record::{self, FamilyRecord, FamilySpec, SeriesCells};
+use crate::seats::{Seats, Vacancy};
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, does};
 use crate::text;
 
 /// Series records kept for overflow series, so that there is one when the table is full.
@@ -80,7 +82,9 @@ fn existing_family(
     spec: &FamilySpec,
 ) -> Result<(u32, FamilyRecord), Error> {
     let words = entry(segment, Section::Families, index, family::WORDS)?;
-    record::publish(&words[family::STATE]);
+    if does("family published") {
+        record::publish(&words[family::STATE]);
+    }
     let arena = record::arena(segment);
     let found = record::read_published_family(&segment.layout, words, arena).map_err(|reason| {
         let reason = format!("family record {index}: {reason}");
@@ -108,114 +112,199 @@ pub(crate) fn series(
     labels: &LabelSet,
     is_overflow: bool,
 ) -> Result<(u32, SeriesCells), Error> {
-    let key = [&known.0.to_le_bytes(), labels.bytes()].concat();
-    let hash = text::hash(&key);
-    let find = || {
-        let is_match = |record| series_has_key(segment, record, known.0, labels);
-        index(segment, Section::SeriesIndex).find(hash, is_match)
-    };
+    let key = Key::new(known.0, labels);
+    let find = || key.find(segment);
     if let Some(found) = find() {
         return existing_series(segment, found);
     }
-    match new_series(segment, known, labels, hash, is_overflow) {
+    let registered = if is_overflow {
+        overflow_series(segment, known, &key)
+    } else {
+        new_series(segment, known, &key)
+    };
+    match registered {
         // What was missing may have gone to somebody who registered the same key meanwhile.
         Err(error) => match look_again(&error, find) {
             Some(found) => existing_series(segment, found),
             None => Err(error),
         },
-        registered => registered,
+        registered => existing_series(segment, registered?),
     }
 }
 
-/// Looks a few times more for a record that another registrant may be about to insert. A broken file has
-/// none.
+/// Looks a few times more for a record that another registrant may be about to insert, having got what was
+/// missing.
 fn look_again(error: &Error, find: impl Fn() -> Option<u32>) -> Option<u32> {
-    let is_broken = matches!(error, Error::Changed { .. } | Error::Io { .. });
-    (0..if is_broken { 0 } else { LOOKS }).find_map(|_| {
+    let is_missing = matches!(error, Error::Full { .. } | Error::NoSpace { .. });
+    (0..if is_missing { LOOKS } else { 0 }).find_map(|_| {
         std::thread::yield_now();
         find()
     })
 }
 
+/// What tells a series from any other: its family and its label set.
+struct Key<'a> {
+    family: u32,
+    labels: &'a [u8],
+    hash: u64,
+}
+
+impl<'a> Key<'a> {
+    fn new(family: u32, labels: &'a LabelSet) -> Key<'a> {
+        let labels = labels.bytes();
+        let hash = text::hash(&[&family.to_le_bytes(), labels].concat());
+        Key {
+            family,
+            labels,
+            hash,
+        }
+    }
+
+    fn find(&self, segment: &Segment) -> Option<u32> {
+        let is_match = |record| self.is_of(segment, record);
+        index(segment, Section::SeriesIndex).find(self.hash, is_match)
+    }
+
+    fn insert(&self, segment: &Segment, record: u32) -> Insertion {
+        let is_match = |record| self.is_of(segment, record);
+        index(segment, Section::SeriesIndex).insert(self.hash, record, is_match)
+    }
+
+    fn is_of(&self, segment: &Segment, record: u32) -> bool {
+        let Some(words) = segment.entry(Section::Series, record, series::WORDS) else {
+            return false;
+        };
+        if words[series::FAMILY].load(Ordering::Relaxed) != u64::from(self.family) {
+            return false;
+        }
+        match record::series_labels(words, record::arena(segment)) {
+            Some((text, bytes)) => bytes == self.labels.len() && text::equals(text, self.labels),
+            None => false,
+        }
+    }
+}
+
+/// Registers a series within its family's limit.
 fn new_series(
     segment: &Segment,
     (family, known): (u32, &FamilyRecord),
-    labels: &LabelSet,
-    hash: u64,
-    is_overflow: bool,
-) -> Result<(u32, SeriesCells), Error> {
+    key: &Key<'_>,
+) -> Result<u32, Error> {
+    segment.check_pages()?;
+    let limit = known.spec.series_limit;
+    let words = entry(segment, Section::Families, family, family::WORDS)?;
+    let seats = Seats::new(&words[family::SEATS], limit);
+    let look = || {
+        let insert = |record| insert_offered(segment, family, record);
+        match seats.look(|| key.find(segment), insert) {
+            Vacancy::Full => Err(Error::SeriesLimit {
+                family: known.spec.name.clone(),
+                limit,
+            }),
+            vacancy => Ok(vacancy),
+        }
+    };
+    // Before anything is claimed, so that a family at its limit claims nothing.
+    if let Vacancy::Found(found) = look()? {
+        return Ok(found);
+    }
+    let mut claims = Claims::new(segment);
+    let record = fill_series(&mut claims, known, key, overflow_reserve(segment))?;
+    loop {
+        match look()? {
+            Vacancy::Found(found) => return Ok(found),
+            Vacancy::Free(word) if seats.offer(word, record) => break,
+            _ => {}
+        }
+    }
+    claims.keep();
+    step("series-offered");
+    match look()? {
+        Vacancy::Found(found) => Ok(found),
+        _ => Err(full(segment, Section::Series)),
+    }
+}
+
+/// Registers the overflow series of a family, which takes no seat.
+fn overflow_series(
+    segment: &Segment,
+    (_, known): (u32, &FamilyRecord),
+    key: &Key<'_>,
+) -> Result<u32, Error> {
     segment.check_pages()?;
     let mut claims = Claims::new(segment);
-    if !is_overflow {
-        check_limit(segment, family, known)?;
+    let record = fill_series(&mut claims, known, key, 0)?;
+    match key.insert(segment, record) {
+        Insertion::Inserted => {
+            step("overflow-inserted");
+            claims.keep();
+            Ok(record)
+        }
+        Insertion::Existing(found) => Ok(found),
+        Insertion::Full => Err(full(segment, Section::Series)),
     }
-    let reserve = if is_overflow {
-        0
-    } else {
-        overflow_reserve(segment)
-    };
+}
+
+/// Claims and fills a record that nobody else sees yet.
+fn fill_series(
+    claims: &mut Claims<'_>,
+    known: &FamilyRecord,
+    key: &Key<'_>,
+    reserve: u64,
+) -> Result<u32, Error> {
     let record = low_half(claims.take(Section::Series, 1, reserve)?);
     claims.commit(
         Section::Series,
         (u64::from(record) + 1) * series::WORDS as u64,
     )?;
-    let text = claims.store_text(labels.bytes())?;
+    let text = claims.store_text(key.labels)?;
     let cells = claims.take_cells(known)?;
-    let words = entry(segment, Section::Series, record, series::WORDS)?;
-    record::fill_series(words, hash, family, text, cells);
+    let words = entry(claims.segment, Section::Series, record, series::WORDS)?;
+    record::fill_series(words, key.hash, key.family, text, cells);
     step("series-filled");
-    // As late as possible: a seat that is taken and given up again refuses others meanwhile.
-    let seat = if is_overflow {
-        None
-    } else {
-        Some(Seat::take(segment, family, known)?)
-    };
-    let is_match = |record| series_has_key(segment, record, family, labels);
-    segment.check_pages()?;
-    match index(segment, Section::SeriesIndex).insert(hash, record, is_match) {
-        Insertion::Inserted => {
-            step("series-inserted");
-            claims.keep();
-            if let Some(seat) = seat {
-                seat.keep();
-            }
-            existing_series(segment, record)
-        }
-        Insertion::Existing(found) => existing_series(segment, found),
-        Insertion::Full => Err(full(segment, Section::Series)),
-    }
+    // An index of zeros would take it.
+    claims.segment.check_pages()?;
+    Ok(record)
 }
 
-/// Refuses early what [`Seat::take`] would refuse, so that a family at its limit claims nothing.
-fn check_limit(segment: &Segment, family: u32, known: &FamilyRecord) -> Result<(), Error> {
-    let words = entry(segment, Section::Families, family, family::WORDS)?;
-    let limit = known.spec.series_limit;
-    if words[family::SERIES_COUNT].load(Ordering::Relaxed) >= limit {
-        return Err(Error::SeriesLimit {
-            family: known.spec.name.clone(),
-            limit,
-        });
+/// Ends what the registrant of an offered record began: puts it into the index and publishes it. False where
+/// the index has another record of its key, or the record is not one of the family.
+fn insert_offered(segment: &Segment, family: u32, record: u32) -> bool {
+    let Some(words) = segment.entry(Section::Series, record, series::WORDS) else {
+        return false;
+    };
+    let labels = record::series_labels(words, record::arena(segment));
+    let Some(labels) = labels.and_then(|(words, bytes)| text::load(words, bytes)) else {
+        return false;
+    };
+    let key = Key {
+        family,
+        labels: &labels,
+        hash: words[series::HASH].load(Ordering::Relaxed),
+    };
+    if !key.is_of(segment, record) {
+        return false;
     }
-    Ok(())
+    let is_in_index = match key.insert(segment, record) {
+        Insertion::Inserted => {
+            step("series-inserted");
+            true
+        }
+        Insertion::Existing(found) => found == record,
+        Insertion::Full => false,
+    };
+    if is_in_index && does("offer published") {
+        record::publish(&words[series::STATE]);
+    }
+    is_in_index
 }
 
 fn existing_series(segment: &Segment, index: u32) -> Result<(u32, SeriesCells), Error> {
     let words = entry(segment, Section::Series, index, series::WORDS)?;
-    record::publish(&words[series::STATE]);
+    if does("series published") {
+        record::publish(&words[series::STATE]);
+    }
     Ok((index, record::series_cells(words)))
-}
-
-fn series_has_key(segment: &Segment, record: u32, family: u32, labels: &LabelSet) -> bool {
-    let Some(words) = segment.entry(Section::Series, record, series::WORDS) else {
-        return false;
-    };
-    if words[series::FAMILY].load(Ordering::Relaxed) != u64::from(family) {
-        return false;
-    }
-    match record::series_labels(words, record::arena(segment)) {
-        Some((text, bytes)) => bytes == labels.bytes().len() && text::equals(text, labels.bytes()),
-        None => false,
-    }
 }
 
 fn overflow_reserve(segment: &Segment) -> u64 {
@@ -242,46 +331,6 @@ fn full(segment: &Segment, section: Section) -> Error {
     Error::Full {
         table: section.name(),
         capacity: segment.extent(section).capacity,
-    }
-}
-
-/// One of the series that a family may have; given up unless kept.
-struct Seat<'a> {
-    count: &'a AtomicU64,
-    is_kept: bool,
-}
-
-impl<'a> Seat<'a> {
-    fn take(segment: &'a Segment, family: u32, known: &FamilyRecord) -> Result<Seat<'a>, Error> {
-        let words = entry(segment, Section::Families, family, family::WORDS)?;
-        let count = &words[family::SERIES_COUNT];
-        let limit = known.spec.series_limit;
-        // Relaxed: a count; nothing is read on the strength of it.
-        if count.fetch_add(1, Ordering::Relaxed) >= limit {
-            count.fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::SeriesLimit {
-                family: known.spec.name.clone(),
-                limit,
-            });
-        }
-        step("seat-taken");
-        Ok(Seat {
-            count,
-            is_kept: false,
-        })
-    }
-
-    fn keep(mut self) {
-        self.is_kept = true;
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            step("giving-back-seat");
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 

@@ -27,7 +27,7 @@
 
 use crate::layout::{PAGE_BYTES, to_usize};
 use crate::snapshot::Recording;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, in_order, one_step, release};
 
 /// How the shards of some neighbouring cells lie: CPU shards first, then fallback shards.
 ///
@@ -139,6 +139,7 @@ impl<G: Geometry> ShardedCells<G> {
     #[inline(always)]
     pub(crate) fn add_two(&self, first: (usize, u64), second: (usize, u64)) {
         let here = self.here();
+        let (first, second) = in_order("bucket before sum", first, second);
         self.add_here::<false>(here, first.0, first.1);
         self.add_here::<true>(here, second.0, second.1);
     }
@@ -212,8 +213,8 @@ impl<G: Geometry> ShardedCells<G> {
     #[cold]
     #[inline(never)]
     fn add_fallback(&self, cell: usize, n: u64) {
-        // Release: it may be the second add of `add_two`.
-        self.fallback_cell(cell).fetch_add(n, Ordering::Release);
+        // Release: who sees the sum of a record sees its bucket. Pairs with the Acquire in `values`.
+        one_step("fallback add", self.fallback_cell(cell)).fetch_add(n, release("fallback order"));
     }
 
     #[cold]
@@ -241,7 +242,13 @@ pub(crate) fn add_f64_atomic(word: &AtomicU64, n: f64) {
     let mut seen = word.load(Ordering::Relaxed);
     loop {
         let sum = (f64::from_bits(seen) + n).to_bits();
-        match word.compare_exchange_weak(seen, sum, Ordering::Relaxed, Ordering::Relaxed) {
+        let added = one_step("float add", word).compare_exchange_weak(
+            seen,
+            sum,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        match added {
             Ok(_) => return,
             Err(now) => seen = now,
         }

@@ -27,7 +27,7 @@ use crate::fault;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink, to_usize};
 use crate::loss::Loss;
 use crate::proof::step;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, one_step};
 
 /// Least memory taken at a time, in words: 64 KiB.
 const COMMIT_WORDS: u64 = 16 * PAGE_WORDS as u64;
@@ -104,7 +104,7 @@ impl Segment {
     /// A segment on the heap, for tests, models and programs without a file. Its memory is never freed,
     /// like that of a segment that is attached for writing.
     pub(crate) fn heap(layout: Layout, identity: Identity) -> Segment {
-        let words = Box::leak(zeroed_words(layout.words));
+        let words = zeroed_words(layout.words);
         let path = PathBuf::new();
         let segment = Segment {
             layout,
@@ -343,8 +343,7 @@ impl Segment {
         let words = self.section(section);
         let known = match &self.memory {
             Some(memory) => memory.sections[section as usize],
-            // Pairs with the Release in `claim::commit`.
-            None => to_usize(self.committed(section).load(Ordering::Acquire)),
+            None => to_usize(claim::committed(self.committed(section))),
         };
         &words[..known.min(words.len())]
     }
@@ -353,8 +352,7 @@ impl Segment {
     pub(crate) fn committed_run(&self, slot: u32, mark: &AtomicU64) -> usize {
         let known = match &self.memory {
             Some(memory) => memory.runs.get(slot as usize).copied().unwrap_or(0),
-            // Pairs with the Release in `claim::commit`.
-            None => to_usize(mark.load(Ordering::Acquire)),
+            None => to_usize(claim::committed(mark)),
         };
         known.min(self.layout.process_run(slot).1)
     }
@@ -400,7 +398,8 @@ impl Segment {
 
     /// Counts a loss.
     pub(crate) fn count_loss(&self, loss: Loss) {
-        self.words()[header::LOSSES + loss as usize].fetch_add(1, Ordering::Relaxed);
+        let count = &self.words()[header::LOSSES + loss as usize];
+        one_step("loss counted", count).fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes memory for the first `needed` words of a section.
@@ -482,16 +481,14 @@ fn words_of(map: &memmap2::MmapRaw, count: usize) -> &'static [AtomicU64] {
 }
 
 #[cfg(not(all(test, loom)))]
-fn zeroed_words(count: usize) -> Box<[AtomicU64]> {
+fn zeroed_words(count: usize) -> &'static [AtomicU64] {
     let words = Box::<[AtomicU64]>::new_zeroed_slice(count);
     // SAFETY: S4: the words are zeroed, and zero is a valid atomic.
-    unsafe { words.assume_init() }
+    Box::leak(unsafe { words.assume_init() })
 }
 
 #[cfg(all(test, loom))]
-fn zeroed_words(count: usize) -> Box<[AtomicU64]> {
-    (0..count).map(|_| AtomicU64::new(0)).collect()
-}
+use crate::models::atomic::segment_words as zeroed_words;
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,7 +6,7 @@ use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
 use crate::snapshot::{Family, Number, Process, ProcessValue, Value};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, acquire, does};
 
 /// Sums of all cells of the counter section, by cell.
 pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
@@ -26,6 +26,30 @@ pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
             }
         }
         sums.extend_from_slice(&page);
+    }
+}
+
+/// The sum of a histogram over its shards, and its buckets added to `counts`.
+pub(crate) fn sum_histogram<'a, S>(shards: impl Fn() -> S, counts: &mut [u64]) -> u128
+where
+    S: Iterator<Item = &'a [AtomicU64]>,
+{
+    // Pairs with the Release in `ShardedCells::add_fallback`.
+    let sum = |cells: &[AtomicU64]| cells[histogram_cell::SUM].load(acquire("sum seen"));
+    let sums = || shards().map(|cells| u128::from(sum(cells))).sum();
+    // All sums before all buckets: a record adds to its bucket first, perhaps in another shard, so a value
+    // that is in the sum is in a bucket; the sum never runs ahead.
+    let before = sums();
+    for cells in shards() {
+        let buckets = &cells[histogram_cell::BUCKETS..];
+        for (count, bucket) in counts.iter_mut().zip(buckets) {
+            *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
+        }
+    }
+    if does("sums before buckets") {
+        before
+    } else {
+        sums()
     }
 }
 
@@ -57,7 +81,7 @@ impl Living {
         crate::process::is_unchanged(words, before).then_some(living)
     }
 
-    fn cell(&self, index: u32) -> u64 {
+    pub(crate) fn cell(&self, index: u32) -> u64 {
         self.cells
             .get(index as usize)
             .copied()
@@ -114,18 +138,8 @@ impl Pass<'_> {
         let first = self.bucket_counts.len();
         let mut counts = std::mem::take(&mut self.bucket_counts);
         counts.resize(first + source.placement.cells - histogram_cell::BUCKETS, 0);
-        // All sums before all buckets: a record adds to its bucket first, perhaps in another shard, so a value
-        // that is in the sum is in a bucket; the sum never runs ahead. Pairs with the order of the adds.
-        let sum = self
-            .shards(&source.placement, source.cells.sharded)
-            .map(|cells| u128::from(cells[histogram_cell::SUM].load(Ordering::Acquire)))
-            .sum();
-        for cells in self.shards(&source.placement, source.cells.sharded) {
-            let buckets = &cells[histogram_cell::BUCKETS..];
-            for (count, bucket) in counts[first..].iter_mut().zip(buckets) {
-                *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
-            }
-        }
+        let shards = || self.shards(&source.placement, source.cells.sharded);
+        let sum = sum_histogram(shards, &mut counts[first..]);
         self.bucket_counts = counts;
         Value::Histogram { first, sum }
     }

@@ -271,6 +271,29 @@ fn a_full_table_folds_and_counts() {
     assert_eq!(snapshot.losses.count(Loss::SeriesTable), 10);
 }
 
+/// Whoever meets another's registration on its way to the last seat ends at the series too.
+#[test]
+fn one_key_at_a_limit_of_one_is_a_series_for_everybody() {
+    for _ in 0..100 {
+        let writer = SegmentOptions::new().heap().unwrap();
+        let register = || {
+            let counter = writer
+                .counter("a_total", "")
+                .series_limit(1)
+                .label("k", "v");
+            counter.register_with_outcome().unwrap().1
+        };
+        let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(register)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(outcomes, [Outcome::Series; 4]);
+    }
+}
+
 #[test]
 fn what_cannot_be_registered_is_counted_as_lost() {
     let writer = SegmentOptions::new()

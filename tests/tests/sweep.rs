@@ -124,9 +124,9 @@ fn control_what_is_wrong_is_found() {
         let place = Place::Step(name.into(), 1);
         play(ACTOR, Scenario::Counter, &place, Fate::Killed, clean)
     };
-    assert_eq!(play("seat-taken", &clean), Ok(()));
+    assert_eq!(play("series-filled", &clean), Ok(()));
     let nothing = Clean::default();
-    let leak = play("seat-taken", &nothing).unwrap_err();
+    let leak = play("series-filled", &nothing).unwrap_err();
     assert!(leak.contains("are lost"), "{leak}");
     let never = play("no-such-step", &clean).unwrap_err();
     assert!(never.contains("was over"), "{never}");

@@ -25,7 +25,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rseq_x86_64", &["sync"]),
     ("text", &["proof", "sync"]),
     ("cell", &["buckets", "layout", "schema"]),
-    ("fault", &["layout", "loss", "sync"]),
+    ("watched", &["sync"]),
+    ("fault", &["layout", "loss", "sync", "watched"]),
     ("index", &["layout", "sync"]),
     ("options", &["error", "host", "layout"]),
     (
@@ -34,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claim", "error", "fault", "host", "layout", "loss", "proof", "sync",
         ],
     ),
-    ("memory", &["layout", "segment", "sync"]),
+    ("memory", &["claim", "layout", "segment", "sync"]),
     ("snapshot", &["buckets", "loss", "schema", "unit"]),
     (
         "create",
@@ -55,21 +56,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "record",
         &[
-            "buckets", "cell", "error", "host", "labels", "layout", "proof", "schema", "segment",
-            "snapshot", "sync", "text", "unit",
+            "buckets", "cell", "claim", "error", "host", "labels", "layout", "proof", "schema",
+            "segment", "snapshot", "sync", "text", "unit",
         ],
     ),
     (
         "catalogue",
         &[
-            "cell", "layout", "record", "schema", "segment", "snapshot", "sync",
+            "cell", "claim", "layout", "record", "schema", "segment", "snapshot", "sync",
         ],
     ),
+    ("seats", &["layout", "sync"]),
     (
         "register",
         &[
-            "cell", "claim", "error", "index", "labels", "layout", "proof", "record", "segment",
-            "sync", "text",
+            "cell", "claim", "error", "index", "labels", "layout", "proof", "record", "seats",
+            "segment", "sync", "text",
         ],
     ),
     (
@@ -90,6 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "catalogue",
             "cell",
+            "claim",
             "layout",
             "process",
             "schema",

@@ -1,0 +1,107 @@
+//! The one overflow series of a family, made by whoever is refused first.
+
+use std::sync::Arc;
+
+use crate::attached::{Attached, Outcome, Resolved};
+use crate::layout::{Section, family};
+use crate::process::Name;
+use crate::snapshot::Label;
+use crate::sync::Ordering;
+
+use super::stage::{self, Family, counters, labels};
+use super::{Bound, prove, spawn};
+
+/// A family that has reached its limit, and a process that is attached.
+fn full() -> (Family, Arc<Attached>) {
+    let family = Family::new(stage::segment(), &counters(1));
+    family.register("x").unwrap();
+    let attached = Attached::new(family.segment.share_heap(), Name::new("p"));
+    (family, Arc::new(attached))
+}
+
+fn resolve(attached: &Attached, family: &Family, value: &str) -> Resolved {
+    attached.resolve((family.index, &family.known), &labels(value))
+}
+
+/// Two that are refused end at one series.
+fn the_refused_share_a_series() {
+    let (family, attached) = full();
+    let (other, its_family) = (attached.clone(), family.clone());
+    let other = spawn(move || resolve(&other, &its_family, "y"));
+    let mine = resolve(&attached, &family, "z");
+    let theirs = other.join().unwrap();
+    assert_eq!(
+        (mine.outcome, theirs.outcome),
+        (Outcome::Overflow, Outcome::Overflow)
+    );
+    assert_eq!(mine.cells, theirs.cells);
+    assert_ne!(mine.cells.sharded, 0);
+    let words = family.segment.section(Section::Families);
+    assert_eq!(words[family::OVERFLOWED].load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn overflow() {
+    prove(
+        Bound::Preemptions,
+        the_refused_share_a_series,
+        &["overflow seen", "overflow made", "overflow counted"],
+    );
+}
+
+/// Two that are refused with other label names: the family keeps one overflow series for all that follow.
+fn the_first_overflow_stays() {
+    use crate::labels::LabelSet;
+    let (family, attached) = full();
+    let known = |family: &Family| (family.index, family.known.clone());
+    let other = attached.clone();
+    let (index, record) = known(&family);
+    let other = spawn(move || {
+        let labels = LabelSet::new(&[("l", "y")]).unwrap();
+        other.resolve((index, &record), &labels)
+    });
+    let mine = resolve(&attached, &family, "z");
+    let theirs = other.join().unwrap();
+    assert_eq!(mine.cells, theirs.cells);
+}
+
+#[test]
+fn first_overflow() {
+    prove(
+        Bound::ExhaustiveIfLong,
+        the_first_overflow_stays,
+        &["overflow named"],
+    );
+}
+
+/// A family whose word names the record of another one ends at its own overflow series all the same.
+fn a_wrong_overflow_is_not_followed() {
+    let (family, attached) = full();
+    let other = Family::new(
+        family.segment.clone(),
+        &stage::spec("b_total", family.known.spec.kind, 9),
+    );
+    let wrong = other.register("w").unwrap();
+    let words = family.segment.section(Section::Families);
+    words[family::OVERFLOW].store(u64::from(wrong) + 1, Ordering::Relaxed);
+    let resolved = resolve(&attached, &family, "y");
+    assert_eq!(resolved.outcome, Outcome::Overflow);
+    let shown = stage::directory(&family.segment);
+    let is_overflow = |label: &Label| label.value == "__other__";
+    let overflow = shown.families[0].series.iter();
+    assert_eq!(
+        overflow
+            .filter(|series| is_overflow(&series.labels[0]))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn wrong_overflow() {
+    prove(
+        Bound::Exhaustive,
+        a_wrong_overflow_is_not_followed,
+        &["overflow is of its family"],
+    );
+}
