@@ -274,23 +274,22 @@ fn a_full_table_folds_and_counts() {
 /// Whoever meets another's registration on its way to the last seat ends at the series too.
 #[test]
 fn one_key_at_a_limit_of_one_is_a_series_for_everybody() {
-    for _ in 0..100 {
-        let writer = SegmentOptions::new().heap().unwrap();
+    let writer = SegmentOptions::new().heap().unwrap();
+    for round in 0..300 {
+        let name = format!("a{round}_total");
+        let declare = || writer.counter(&name, "").series_limit(1).label("k", "v");
+        declare().family().unwrap();
+        let start = std::sync::Barrier::new(4);
         let register = || {
-            let counter = writer
-                .counter("a_total", "")
-                .series_limit(1)
-                .label("k", "v");
-            counter.register_with_outcome().unwrap().1
+            start.wait();
+            declare().register_with_outcome().unwrap().1
         };
         let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(register)).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+            joined.collect()
         });
-        assert_eq!(outcomes, [Outcome::Series; 4]);
+        assert_eq!(outcomes, [Outcome::Series; 4], "round {round}");
     }
 }
 
