@@ -121,7 +121,7 @@ impl Segment {
         segment
     }
 
-    /// The same heap segment again, for a reader.
+    /// The same heap segment again.
     pub(crate) fn share_heap(&self) -> Segment {
         assert!(
             self.mapping.is_none(),
@@ -135,7 +135,7 @@ impl Segment {
             this_boot: true,
             words: self.words,
             mapping: None,
-            memory: Some(Memory::default()),
+            memory: None,
         }
     }
 
