@@ -159,14 +159,24 @@ impl Attached {
         &self.segment.words()[section.offset + index as usize]
     }
 
-    /// Registers a series; where that is not possible, resolves to the overflow series or a sink.
-    pub(crate) fn resolve(&self, family: (u32, &FamilyRecord), labels: &LabelSet) -> Resolved {
+    /// Registers a series; where that is not possible, resolves to the overflow series or a sink, and says why,
+    /// for the caller to count.
+    pub(crate) fn resolve(
+        &self,
+        family: (u32, &FamilyRecord),
+        labels: &LabelSet,
+    ) -> (Resolved, Option<Loss>) {
         match self.try_resolve(family, labels) {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                self.segment.count_loss(loss_of(&error));
-                self.resolve_overflow(family, labels)
-            }
+            Ok(resolved) => (resolved, None),
+            Err(error) => (self.overflow(family, labels), Some(loss_of(&error))),
+        }
+    }
+
+    /// Counts a label set that was folded into its family's overflow series, or had nowhere to go.
+    pub(crate) fn count_folded(&self, index: u32, loss: Loss) {
+        self.segment.count_loss(loss);
+        if let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) {
+            words[family::OVERFLOWED].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -181,7 +191,7 @@ impl Attached {
     }
 
     /// The one overflow series of a family: the first process that needs it makes it.
-    fn resolve_overflow(
+    pub(crate) fn overflow(
         &self,
         (index, known): (u32, &FamilyRecord),
         labels: &LabelSet,
@@ -197,7 +207,6 @@ impl Attached {
         let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) else {
             return sink;
         };
-        words[family::OVERFLOWED].fetch_add(1, Ordering::Relaxed);
         // Pairs with the Release below: whoever sees the number finds a complete record.
         let made = words[family::OVERFLOW].load(Ordering::Acquire);
         let record = match made.checked_sub(1) {

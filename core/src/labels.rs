@@ -29,6 +29,26 @@ const OTHER_UNITS: [&str; 16] = [
     "_percent",
     "_ratio",
 ];
+/// Labels that are ids, without their underscores.
+const ID_NAMES: [&str; 17] = [
+    "requestid",
+    "sessionid",
+    "userid",
+    "traceid",
+    "spanid",
+    "correlationid",
+    "conversationid",
+    "transactionid",
+    "messageid",
+    "customerid",
+    "orderid",
+    "uuid",
+    "guid",
+    "email",
+    "username",
+    "apikey",
+    "clientip",
+];
 /// Longest help text, in bytes.
 const HELP_BYTES_MAX: usize = 4096;
 /// Most labels of a series.
@@ -133,6 +153,19 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
     let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
     *bytes = rest;
     String::from_utf8(text.to_vec()).ok()
+}
+
+/// Refuses labels that tell single requests, sessions or people apart.
+pub(crate) fn refuse_ids(labels: &[(&str, &str)]) -> Result<(), Error> {
+    for (name, _) in labels {
+        let plain = name.replace('_', "").to_ascii_lowercase();
+        if ID_NAMES.contains(&plain.as_str()) {
+            let reason = "its values never end, and each is a series for good; it may be somebody's data as well. \
+                 Put ids into logs and traces, or say allow_id_labels";
+            return Err(invalid("label name", name, reason.into()));
+        }
+    }
+    Ok(())
 }
 
 /// Checks a family's name against its type and unit; every refusal names what to use.

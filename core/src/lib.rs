@@ -43,7 +43,9 @@ mod claim;
 mod counter;
 #[cfg(not(all(test, loom)))]
 mod create;
+mod dense;
 mod error;
+mod family;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
@@ -54,6 +56,7 @@ mod host;
 mod index;
 mod labels;
 mod layout;
+mod lookup;
 mod loss;
 #[cfg(all(test, loom))]
 mod models;
@@ -67,6 +70,7 @@ mod register;
 mod rseq;
 mod schema;
 mod segment;
+mod sets;
 mod shape;
 mod snapshot;
 mod sync;
@@ -82,7 +86,9 @@ pub use attached::Outcome;
 pub use buckets::Buckets;
 pub use cell::Sharding;
 pub use counter::{Counter, CounterF64};
+pub use dense::Dense;
 pub use error::Error;
+pub use family::{FamilyHandle, Handle, Labelled};
 #[cfg(not(all(test, loom)))]
 pub use fault::install_fault_guard;
 pub use gauge::{Gauge, GaugeF64, Info, StateSet};
@@ -93,6 +99,7 @@ pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
 pub use schema::{GaugeMode, Kind};
+pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range};
 pub use snapshot::{
     Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
     Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
@@ -100,4 +107,4 @@ pub use snapshot::{
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
 #[cfg(not(all(test, loom)))]
-pub use writer::{FamilyHandle, Handle, Registration, Writer};
+pub use writer::{Registration, Writer};

@@ -30,11 +30,13 @@ pub enum Loss {
     LostCounter,
     /// A value was recorded in a histogram that could not be registered.
     LostHistogram,
+    /// A label set went to its family's overflow series: one of its values is too long.
+    LabelTooLong,
 }
 
 impl Loss {
     /// Every reason, in the order of the segment's words.
-    pub const ALL: [Loss; 13] = [
+    pub const ALL: [Loss; 14] = [
         Loss::SeriesLimit,
         Loss::SeriesTable,
         Loss::FamilyTable,
@@ -48,6 +50,7 @@ impl Loss {
         Loss::RejectedInfinite,
         Loss::LostCounter,
         Loss::LostHistogram,
+        Loss::LabelTooLong,
     ];
 
     /// The reason as a label value.
@@ -66,6 +69,7 @@ impl Loss {
             Loss::RejectedInfinite => "infinite",
             Loss::LostCounter => "counter",
             Loss::LostHistogram => "histogram",
+            Loss::LabelTooLong => "label_too_long",
         }
     }
 
@@ -79,7 +83,8 @@ impl Loss {
             | Loss::Cells
             | Loss::NoSpace
             | Loss::ProcessTable
-            | Loss::ForkedWithoutFile => LossClass::Registration,
+            | Loss::ForkedWithoutFile
+            | Loss::LabelTooLong => LossClass::Registration,
             Loss::RejectedNan | Loss::RejectedNegative | Loss::RejectedInfinite => {
                 LossClass::Rejected
             }
