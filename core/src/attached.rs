@@ -11,6 +11,7 @@ use crate::process::{self, Name};
 use crate::record::{FamilyRecord, SeriesCells};
 use crate::register;
 use crate::rseq::{Geometry, ShardedCells};
+use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::shape::Shape;
 use crate::sync::{AtomicU64, Ordering};
@@ -54,6 +55,9 @@ pub enum Outcome {
 
 /// How a handle is made of what a registration ended at.
 pub(crate) trait Resolve: Sized {
+    /// The type of its families where they do not say otherwise.
+    const KIND: Kind;
+
     /// The handle of a resolved series; `None` where its cells lie outside the segment.
     fn resolve(
         attached: &'static Attached,
@@ -297,7 +301,6 @@ impl Attached {
 
 fn sink_cell(known: &FamilyRecord) -> u64 {
     use crate::layout::sink;
-    use crate::schema::Kind;
     let cell = match known.spec.kind {
         Kind::CounterF64 => sink::COUNTER_F64,
         Kind::Histogram => sink::HISTOGRAM,

@@ -114,10 +114,27 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A field of a declared struct could not be registered. The source says why.
+    Field {
+        /// The struct.
+        set: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A bucket layout is impossible. The message says what to give.
     Buckets(String),
     /// An option has an impossible value. The message says what to give.
     Options(String),
+}
+
+impl Error {
+    /// The same error, told of a field of a declared struct.
+    pub fn in_field(self, set: &'static str, field: &'static str) -> Error {
+        let source = Box::new(self);
+        Error::Field { set, field, source }
+    }
 }
 
 impl fmt::Display for Error {
@@ -188,6 +205,7 @@ impl fmt::Display for Error {
             Error::SeriesLimit { family, limit } => {
                 write!(f, "{family} has reached its limit of {limit} series")
             }
+            Error::Field { set, field, source } => write!(f, "{set}.{field}: {source}"),
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }
     }
@@ -197,6 +215,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. } => Some(source),
+            Error::Field { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -369,7 +369,7 @@ impl<'a, L: LabelSet> Typed<'a, L> {
         self.labels.visit(&mut Each(|value: Value<'_>| {
             let text = match value {
                 Value::Text(text) => text,
-                Value::Index(_) => "",
+                Value::Number(_) => "",
             };
             show(self.digests[at], text);
             at += 1;
@@ -405,7 +405,8 @@ impl<L: LabelSet> Query for Typed<'_, L> {
 /// A value of a label set.
 enum Value<'a> {
     Text(&'a str),
-    Index(usize),
+    /// A number, or the place of a value in its domain.
+    Number(i128),
 }
 
 impl Value<'_> {
@@ -413,7 +414,7 @@ impl Value<'_> {
     fn digest(&self) -> Digest {
         match self {
             Value::Text(text) => Digest::of(text),
-            Value::Index(index) => Digest::of_index(*index),
+            Value::Number(number) => Digest::of_number(*number),
         }
     }
 }
@@ -428,8 +429,13 @@ impl<F: FnMut(Value<'_>)> LabelVisitor for Each<F> {
     }
 
     #[inline(always)]
+    fn number(&mut self, value: i128) {
+        self.0(Value::Number(value));
+    }
+
+    #[inline(always)]
     fn bounded<V: LabelValue>(&mut self, value: V) {
-        self.0(Value::Index(value.index()));
+        self.0(Value::Number(value.index() as i128));
     }
 }
 

@@ -43,6 +43,8 @@ mod claim;
 mod counter;
 #[cfg(not(all(test, loom)))]
 mod create;
+#[cfg(not(all(test, loom)))]
+mod declare;
 mod dense;
 mod error;
 mod family;
@@ -86,6 +88,8 @@ pub use attached::Outcome;
 pub use buckets::Buckets;
 pub use cell::Sharding;
 pub use counter::{Counter, CounterF64};
+#[cfg(not(all(test, loom)))]
+pub use declare::{Field, Metrics, Scope, TestSegment};
 pub use dense::Dense;
 pub use error::Error;
 pub use family::{FamilyHandle, Handle, Labelled};
@@ -99,11 +103,13 @@ pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
 pub use schema::{GaugeMode, Kind};
-pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range};
+pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
     Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
     Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
+#[cfg(feature = "derive")]
+pub use tachograph_derive::{LabelSet, LabelValue, Metrics};
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
 #[cfg(not(all(test, loom)))]

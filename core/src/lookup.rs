@@ -173,7 +173,7 @@ impl<H: Copy> Table<H> {
     }
 }
 
-/// One part of a key: a text, or the place of a value in its domain.
+/// One part of a key: a text or a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     digest: Digest,
@@ -181,7 +181,7 @@ pub(crate) struct Part {
     rest: Box<str>,
 }
 
-/// A text of up to 16 bytes, or the ends of a longer one; or the place of a value in its domain.
+/// A text of up to 16 bytes, or the ends of a longer one; or a number.
 ///
 /// Made once a lookup: the acquiring load of a slot keeps the compiler from using a text that it read before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,10 +199,12 @@ impl Digest {
     };
 
     #[inline(always)]
-    pub(crate) fn of_index(index: usize) -> Digest {
+    pub(crate) fn of_number(number: i128) -> Digest {
+        let number = number.cast_unsigned();
         Digest {
-            first: index as u64,
-            ..Digest::EMPTY
+            length: 0,
+            first: low_word(number),
+            last: low_word(number >> 64),
         }
     }
 

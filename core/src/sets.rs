@@ -19,6 +19,11 @@ use std::borrow::Cow;
 /// assert_eq!("503".parse(), Ok(Outcome::Refused));
 /// assert_eq!(Outcome::ALL.map(Outcome::as_str), ["served", "timed_out", "503"]);
 /// ```
+///
+/// The derive writes `ALL`, `as_str`, `Display`, `FromStr`, `TryFrom<String>` and the conversion into
+/// `&'static str`, all from one spelling: the variant's name in `snake_case`, or as `#[label(rename_all = "…")]` on
+/// the enum and `#[label(rename = "…")]` on a variant say. For serde, let it use them:
+/// `#[serde(try_from = "String", into = "&'static str")]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a label value of a bounded domain",
     label = "a bounded label value is an enum, a `bool` or a `Range`",
@@ -47,6 +52,23 @@ impl LabelValue for bool {
         if index == 0 { "false" } else { "true" }.into()
     }
 }
+
+/// A text that is no value of an enum of label values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownLabel {
+    /// The text.
+    pub given: String,
+    /// The values there are.
+    pub known: &'static [&'static str],
+}
+
+impl std::fmt::Display for UnknownLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} is none of {}", self.given, self.known.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownLabel {}
 
 /// A number from `FROM` up to but not including `TO`; one outside is taken for the nearest inside.
 ///
@@ -120,7 +142,7 @@ impl<const FROM: u32, const TO: u32> LabelValue for Range<FROM, TO> {
     message = "`{Self}` is not a label set",
     note = "derive `LabelSet` on a struct of labels, or on an enum that is the only label"
 )]
-pub trait LabelSet: Send + Sync {
+pub trait LabelSet {
     /// The set with `'static` in place of its lifetimes: what its families are declared with.
     type Static: LabelSet + 'static;
 
@@ -135,6 +157,9 @@ pub trait LabelSet: Send + Sync {
 pub trait LabelVisitor {
     /// A value that is any text.
     fn text(&mut self, value: &str);
+
+    /// A value that is any integer.
+    fn number(&mut self, value: i128);
 
     /// A value of a bounded domain.
     fn bounded<V: LabelValue>(&mut self, value: V);
@@ -163,6 +188,9 @@ pub(crate) fn texts(labels: &impl LabelSet) -> Vec<Cow<'static, str>> {
     impl LabelVisitor for Texts {
         fn text(&mut self, value: &str) {
             self.0.push(value.to_owned().into());
+        }
+        fn number(&mut self, value: i128) {
+            self.0.push(value.to_string().into());
         }
         fn bounded<V: LabelValue>(&mut self, value: V) {
             self.0.push(V::text(value.index()));

@@ -93,58 +93,47 @@ impl Writer {
 
     /// Declares a counter of integers. Its name ends in `_total`.
     pub fn counter(&self, name: &str, help: &str) -> Registration<Counter> {
-        self.declare(name, help, Kind::Counter)
+        self.declare(name, help)
     }
 
     /// Declares a counter of floats. Its name ends in `_total`.
     pub fn counter_f64(&self, name: &str, help: &str) -> Registration<CounterF64> {
-        self.declare(name, help, Kind::CounterF64)
+        self.declare(name, help)
     }
 
     /// Declares a gauge of integers, summed over living processes unless a mode says otherwise.
     pub fn gauge(&self, name: &str, help: &str) -> Registration<Gauge> {
-        self.declare(name, help, Kind::Gauge(GaugeMode::Sum))
+        self.declare(name, help)
     }
 
     /// Declares a gauge of floats, summed over living processes unless a mode says otherwise.
     pub fn gauge_f64(&self, name: &str, help: &str) -> Registration<GaugeF64> {
-        self.declare(name, help, Kind::GaugeF64(GaugeMode::Sum))
+        self.declare(name, help)
     }
 
     /// Declares a histogram with the default buckets: log-linear, at most 3.1 % wide.
     pub fn histogram(&self, name: &str, help: &str) -> Registration<Histogram> {
-        let mut registration = self.declare(name, help, Kind::Histogram);
-        registration.spec.buckets = Some(Buckets::default());
-        registration
+        self.declare(name, help)
     }
 
     /// Declares an info: facts told by labels, shown while a process that registered them lives.
     pub fn info(&self, name: &str, help: &str) -> Registration<Info> {
-        self.declare(name, help, Kind::Info)
+        self.declare(name, help)
     }
 
     /// Declares a state set: which of `states` the living processes are in, unless a mode says otherwise.
     pub fn state_set(&self, name: &str, help: &str, states: &[&str]) -> Registration<StateSet> {
-        let mut registration = self.declare(name, help, Kind::StateSet(GaugeMode::Max));
-        registration.spec.states = states.iter().map(|&state| state.to_owned()).collect();
-        registration
+        self.declare(name, help).states(states.iter().copied())
     }
 
-    /// The values of this moment.
-    ///
-    /// # Errors
-    /// As [`crate::Reader::attach`] and [`crate::Reader::snapshot`].
-    pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
-    }
-
-    fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
+    /// Declares a family by the type of its handles.
+    pub fn declare<H: Handle>(&self, name: &str, help: &str) -> Registration<H> {
         let spec = FamilySpec {
             name: name.to_owned(),
             help: help.to_owned(),
-            kind,
+            kind: H::KIND,
             unit: Unit::NONE,
-            buckets: None,
+            buckets: (H::KIND == Kind::Histogram).then(Buckets::default),
             states: Vec::new(),
             series_limit: SERIES_LIMIT,
             sharding: Sharding::Auto,
@@ -155,6 +144,14 @@ impl Writer {
             constant: Constant::default(),
             handle: PhantomData,
         }
+    }
+
+    /// The values of this moment.
+    ///
+    /// # Errors
+    /// As [`crate::Reader::attach`] and [`crate::Reader::snapshot`].
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
     }
 }
 
@@ -294,6 +291,12 @@ impl Registration<GaugeF64> {
 }
 
 impl Registration<StateSet> {
+    /// Sets the names of the states, in the order of their numbers.
+    pub fn states(mut self, states: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.spec.states = states.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets how the states of several processes become one: [`GaugeMode::Max`] shows every state that a
     /// living process is in, [`GaugeMode::Each`] every process, [`GaugeMode::LastingLatest`] the one state
     /// that was set last. Other modes are refused at registration.

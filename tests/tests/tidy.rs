@@ -91,7 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "counter",
         &[
-            "attached", "layout", "loss", "record", "rseq", "segment", "shape",
+            "attached", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
         ],
     ),
     ("fork", &["attached", "loss", "sync"]),
@@ -119,7 +119,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "histogram",
         &[
-            "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "shape",
+            "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "schema", "shape",
         ],
     ),
     (
@@ -157,6 +157,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sets",
             "snapshot",
             "unit",
+        ],
+    ),
+    (
+        "declare",
+        &[
+            "counter",
+            "dense",
+            "error",
+            "family",
+            "gauge",
+            "histogram",
+            "options",
+            "sets",
+            "snapshot",
+            "writer",
         ],
     ),
 ];
