@@ -332,6 +332,7 @@ fn outside(attached: &Attached) -> Error {
 fn check(spec: &FamilySpec) -> Result<(), Error> {
     let is_counter = matches!(spec.kind, Kind::Counter | Kind::CounterF64);
     labels::check_family_name(&spec.name, is_counter, &spec.unit)?;
+    labels::check_base_unit(&spec.name, is_counter, &spec.unit)?;
     labels::check_help(&spec.help)?;
     let Kind::StateSet(mode) = spec.kind else {
         return Ok(());
