@@ -166,6 +166,27 @@ impl Scope {
 }
 
 /// What a field of a declared struct may be: a handle, a [`Labelled`] or [`Dense`] family, or a [`FamilyHandle`].
+///
+/// Anything else does not compile, nor does a dense family of a set with texts:
+///
+/// ```compile_fail,E0277
+/// #[derive(tachograph::Metrics)]
+/// struct NoMetric {
+///     /// Help
+///     text: String,
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// #[derive(tachograph::LabelSet)]
+/// struct Path<'a> { path: &'a str }
+///
+/// #[derive(tachograph::Metrics)]
+/// struct NotDense {
+///     /// Help
+///     requests_total: tachograph::Dense<tachograph::Counter, Path<'static>>,
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a metric",
     label = "a field is a handle such as `Counter`, or `Labelled<…>` or `Dense<…>` of one",
