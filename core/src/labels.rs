@@ -426,7 +426,11 @@ mod tests {
                 false,
                 "call it wait_seconds and say unit(Unit::MILLISECONDS)",
             ),
-            ("wait_seconds", false, "say unit(Unit::SECONDS)"),
+            (
+                "wait_seconds",
+                false,
+                "it says seconds; say unit(Unit::SECONDS)",
+            ),
             ("sent_kb_total", true, "call it sent_bytes_total and say"),
             (
                 "load_percent",
