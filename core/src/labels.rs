@@ -268,9 +268,13 @@ pub(crate) fn check_base_unit(name: &str, is_counter: bool, unit: &Unit) -> Resu
     match said(last) {
         Some(says) => {
             let SaysUnit { base, constant, .. } = says;
-            let reason = format!(
-                "it says {last}; call it {rest}_{base}{total} and say unit(Unit::{constant})"
-            );
+            let right = format!("{rest}_{base}{total}");
+            let call = if right == name {
+                String::new()
+            } else {
+                format!("call it {right} and ")
+            };
+            let reason = format!("it says {last}; {call}say unit(Unit::{constant})");
             Err(invalid("family name", name, reason))
         }
         None => Ok(()),
