@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use tachograph::{
-    Buckets, Counter, FamilyHandle, Histogram, Reader, SegmentOptions, Snapshot, Unit, Writer,
+    Buckets, Counter, FamilyHandle, Histogram, LabelSet, LabelValue, Labelled, Reader,
+    SegmentOptions, Snapshot, Unit, Writer,
 };
 use tempfile::TempDir;
 
@@ -66,8 +67,83 @@ pub fn counters_by_handle() -> impl FnMut(usize) + Clone + Send {
     move |at| handles[series[at]].inc()
 }
 
-/// Counters by their labels.
+#[derive(Debug, Clone, Copy, LabelValue)]
+#[label(rename_all = "UPPERCASE")]
+enum Method {
+    Get,
+    Put,
+    Post,
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, LabelValue)]
+enum Status {
+    #[label(rename = "200")]
+    Ok,
+    #[label(rename = "404")]
+    NotFound,
+    #[label(rename = "429")]
+    TooMany,
+    #[label(rename = "500")]
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, LabelSet)]
+struct Enums {
+    method: Method,
+    status: Status,
+}
+
+#[derive(Debug, Clone, Copy, LabelSet)]
+struct Texts<'a> {
+    method: &'a str,
+    status: &'a str,
+}
+
+/// The labels of the 16 series, picked at random: each input as a program has it at hand.
+fn random_enums() -> &'static [Enums; input::INPUTS] {
+    let of = |at: usize| Enums {
+        method: Method::ALL[input::SERIES[at] % 4],
+        status: Status::ALL[input::SERIES[at] / 4],
+    };
+    Box::leak(Box::new(std::array::from_fn(of)))
+}
+
+/// Counters by enums, which index a block.
+pub fn counters_by_enums() -> impl FnMut(usize) + Clone + Send {
+    let counters = writer()
+        .counter("requests_total", "Requests")
+        .dense::<Enums>()
+        .unwrap();
+    let labels = random_enums();
+    move |at| counters.get(labels[at]).inc()
+}
+
+/// Counters by enums that are looked up.
+pub fn counters_by_labelled_enums() -> impl FnMut(usize) + Clone + Send {
+    let counters = writer()
+        .counter("requests_total", "Requests")
+        .labelled::<Enums>()
+        .unwrap();
+    let labels = random_enums();
+    move |at| counters.with(&labels[at]).inc()
+}
+
+/// Counters by their labels' texts.
 pub fn counters_by_labels() -> impl FnMut(usize) + Clone + Send {
+    let counters = writer()
+        .counter("requests_total", "Requests")
+        .labelled::<Texts<'static>>()
+        .unwrap();
+    let series = &*input::SERIES;
+    move |at| {
+        let [method, status] = input::label_values(series[at]);
+        counters.with(&Texts { method, status }).inc();
+    }
+}
+
+/// Counters by names and texts of their labels.
+pub fn counters_by_pairs() -> impl FnMut(usize) + Clone + Send {
     let counters = counters();
     let series = &*input::SERIES;
     move |at| counters.with(&labels(series[at])).unwrap().inc()
@@ -156,6 +232,26 @@ pub fn page_counters(many: &Many<Counter>) -> FamilyHandle<Counter> {
 /// Names and values of the labels of a series of a page.
 pub fn page_labels(values: &[String; 3]) -> [(&str, &str); 3] {
     std::array::from_fn(|at| (input::PAGE_LABELS[at], values[at].as_str()))
+}
+
+/// The labels of a page as a type.
+#[derive(Debug, Clone, Copy, LabelSet)]
+pub struct PageLabels<'a> {
+    /// As in [`input::PAGE_LABELS`].
+    pub method: &'a str,
+    /// As in [`input::PAGE_LABELS`].
+    pub endpoint: &'a str,
+    /// As in [`input::PAGE_LABELS`].
+    pub instance: &'a str,
+}
+
+/// The family of counters of a page, by its type of labels.
+pub fn labelled_page_counters(many: &Many<Counter>) -> Labelled<Counter, PageLabels<'static>> {
+    many.writer
+        .counter("http_requests_total", "Requests")
+        .series_limit(MANY as u64)
+        .labelled()
+        .unwrap()
 }
 
 /// So many counters of a page.

@@ -17,13 +17,17 @@ use criterion::{
 use crate::input::INPUTS;
 
 /// Every workload, in the order of the table.
-pub const WORKLOADS: [&str; 31] = [
+pub const WORKLOADS: [&str; 36] = [
     "counter add, 1 thread",
     "counter add, 2 threads, one series",
     "counter add, random of 16 series, 1 thread",
     "counter add, random of 16 series, 2 threads",
     "counter add by label strings, 16 series, 1 thread",
     "counter add by label strings, 16 series, 2 threads",
+    "counter add by label enums, 16 series, 1 thread",
+    "counter add by label enums, 16 series, 2 threads",
+    "counter add by label pairs, 16 series, 1 thread",
+    "counter add by label pairs, 16 series, 2 threads",
     "histogram record, log-linear, 1 thread",
     "histogram record, log-linear, 2 threads",
     "histogram record, 12 bounds, 1 thread",
@@ -33,6 +37,7 @@ pub const WORKLOADS: [&str; 31] = [
     "attach a reader",
     "attach a writer",
     "register a series",
+    "register a series by its type of labels",
     "look up a series",
     "snapshot, 1k counters, 2 CPUs",
     "snapshot, 10k counters, 2 CPUs",

@@ -19,6 +19,57 @@ pub(super) fn run(criterion: &mut Criterion) {
         "counter add by label strings, 16 series, 2 threads",
         2,
     );
+    by_enums(
+        criterion,
+        "counter add by label enums, 16 series, 1 thread",
+        1,
+    );
+    by_enums(
+        criterion,
+        "counter add by label enums, 16 series, 2 threads",
+        2,
+    );
+    by_pairs(
+        criterion,
+        "counter add by label pairs, 16 series, 1 thread",
+        1,
+    );
+    by_pairs(
+        criterion,
+        "counter add by label pairs, 16 series, 2 threads",
+        2,
+    );
+}
+
+/// What is known when the program is built needs no look-up.
+fn by_enums(criterion: &mut Criterion, name: &str, threads: usize) {
+    let mut workload = Workload::new(criterion, name, threads);
+    if let Some(cells) = limits::PerCpu::new() {
+        workload.op(Role::Limit, "bare rseq add", || cells.add_one_of_16());
+    }
+    workload.op(Role::Ours, "Dense", ours::counters_by_enums);
+    workload.op(
+        Role::Reference,
+        "Labelled, the same enums",
+        ours::counters_by_labelled_enums,
+    );
+    workload.op(
+        Role::Peer,
+        "measured enum labels",
+        measured::counters_by_enum,
+    );
+}
+
+/// Names and values given with every add.
+fn by_pairs(criterion: &mut Criterion, name: &str, threads: usize) {
+    let mut workload = Workload::new(criterion, name, threads);
+    workload.op(Role::Ours, "FamilyHandle::with", ours::counters_by_pairs);
+    workload.op(Role::Peer, "metrics", metrics::counters_by_labels);
+    workload.op(
+        Role::Peer,
+        "prometheus-client",
+        prometheus_client::counters_by_labels,
+    );
 }
 
 fn by_handle(criterion: &mut Criterion, name: &str, threads: usize) {
@@ -79,7 +130,7 @@ fn by_labels(criterion: &mut Criterion, name: &str, threads: usize) {
             cells.add_by_labels()
         });
     }
-    workload.op(Role::Ours, "Family::with", ours::counters_by_labels);
+    workload.op(Role::Ours, "Labelled", ours::counters_by_labels);
     workload.op(Role::Peer, "prometheus", prometheus::counters_by_labels);
     workload.op(
         Role::Peer,

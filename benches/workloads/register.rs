@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use criterion::Criterion;
-use tachograph::{Counter, FamilyHandle, Reader};
-use tachograph_benches::ours::{self, Folder};
+use tachograph::{Counter, FamilyHandle, Labelled, Reader};
+use tachograph_benches::ours::{self, Folder, PageLabels};
 use tachograph_benches::{Role, Workload, input};
 
 /// Series of the segments that are attached to.
@@ -17,6 +17,7 @@ pub(super) fn run(criterion: &mut Criterion) {
     attach_reader(criterion);
     attach_writer(criterion);
     register(criterion);
+    register_labelled(criterion);
     look_up(criterion);
 }
 
@@ -67,6 +68,37 @@ fn register(criterion: &mut Criterion) {
         let call = |(family, batch): (FamilyHandle<Counter>, Vec<[String; 3]>)| {
             for values in &batch {
                 family.with(&ours::page_labels(values)).unwrap();
+            }
+            batch
+        };
+        (prepare, call)
+    });
+}
+
+/// The same by a type of labels.
+fn register_labelled(criterion: &mut Criterion) {
+    let name = "register a series by its type of labels";
+    let mut workload = Workload::bulk(criterion, name, BATCH);
+    workload.prepared(Role::Ours, "Labelled::with", || {
+        let mut family = None;
+        let mut labels = (0..ours::MANY).map(input::page_label_values);
+        let prepare = move || {
+            let mut batch: Vec<_> = labels.by_ref().take(BATCH).collect();
+            if batch.len() < BATCH || family.is_none() {
+                family = Some(ours::labelled_page_counters(&ours::Many::new(2)));
+                labels = (0..ours::MANY).map(input::page_label_values);
+                batch = labels.by_ref().take(BATCH).collect();
+            }
+            (family.clone().unwrap(), batch)
+        };
+        let call = |(family, batch): (Labelled<Counter, PageLabels<'static>>, Vec<[String; 3]>)| {
+            for [method, endpoint, instance] in &batch {
+                let labels = PageLabels {
+                    method,
+                    endpoint,
+                    instance,
+                };
+                std::hint::black_box(family.with(&labels));
             }
             batch
         };

@@ -12,6 +12,7 @@ use crate::proof::step;
 use crate::record::{FamilyRecord, SeriesCells, series_cells};
 use crate::register;
 use crate::rseq::{Geometry, ShardedCells};
+use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::shape::Shape;
 use crate::sync::{AtomicU64, Ordering, acquire, check, one_step, release};
@@ -55,6 +56,9 @@ pub enum Outcome {
 
 /// How a handle is made of what a registration ended at.
 pub(crate) trait Resolve: Sized {
+    /// The type of its families where they do not say otherwise.
+    const KIND: Kind;
+
     /// The handle of a resolved series; `None` where its cells lie outside the segment.
     fn resolve(
         attached: &'static Attached,
@@ -174,14 +178,26 @@ impl Attached {
         &self.segment.words()[section.offset + index as usize]
     }
 
-    /// Registers a series; where that is not possible, resolves to the overflow series or a sink.
-    pub(crate) fn resolve(&self, family: (u32, &FamilyRecord), labels: &LabelSet) -> Resolved {
+    /// Registers a series; where that is not possible, resolves to the overflow series or a sink, and says why,
+    /// for the caller to count.
+    pub(crate) fn resolve(
+        &self,
+        family: (u32, &FamilyRecord),
+        labels: &LabelSet,
+    ) -> (Resolved, Option<Loss>) {
         match self.try_resolve(family, labels) {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                self.segment.count_loss(loss_of(&error));
-                self.resolve_overflow(family, labels)
-            }
+            Ok(resolved) => (resolved, None),
+            Err(error) => (self.overflow(family, labels), Some(loss_of(&error))),
+        }
+    }
+
+    /// Counts a label set that was folded into its family's overflow series, or had nowhere to go.
+    pub(crate) fn count_folded(&self, index: u32, loss: Loss) {
+        self.segment.count_loss(loss);
+        if let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) {
+            one_step("overflow counted", &words[family::OVERFLOWED])
+                .fetch_add(1, Ordering::Relaxed);
+            step("overflow-counted");
         }
     }
 
@@ -196,7 +212,7 @@ impl Attached {
     }
 
     /// The one overflow series of a family: the first process that needs it makes it.
-    fn resolve_overflow(
+    pub(crate) fn overflow(
         &self,
         (index, known): (u32, &FamilyRecord),
         labels: &LabelSet,
@@ -212,8 +228,6 @@ impl Attached {
         let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) else {
             return sink;
         };
-        one_step("overflow counted", &words[family::OVERFLOWED]).fetch_add(1, Ordering::Relaxed);
-        step("overflow-counted");
         let made = self.overflow_made(index, &words[family::OVERFLOW]);
         made.or_else(|| self.make_overflow((index, known), labels, &words[family::OVERFLOW]))
             .and_then(|cells| self.with_own_cells(known, cells, Outcome::Overflow).ok())
@@ -309,7 +323,6 @@ impl Attached {
 
 fn sink_cell(known: &FamilyRecord) -> u64 {
     use crate::layout::sink;
-    use crate::schema::Kind;
     let cell = match known.spec.kind {
         Kind::CounterF64 => sink::COUNTER_F64,
         Kind::Histogram => sink::HISTOGRAM,

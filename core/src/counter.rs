@@ -5,6 +5,7 @@ use crate::layout::sink;
 use crate::loss::Loss;
 use crate::record::FamilyRecord;
 use crate::rseq::{OneCell, ShardedCells};
+use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::shape::Shape;
 
@@ -70,6 +71,8 @@ pub(crate) fn reject(segment: &Segment, refused: f64) {
 }
 
 impl Resolve for Counter {
+    const KIND: Kind = Kind::Counter;
+
     fn resolve(
         attached: &'static Attached,
         (_, known): (u32, &FamilyRecord),
@@ -91,6 +94,8 @@ impl Resolve for Counter {
 }
 
 impl Resolve for CounterF64 {
+    const KIND: Kind = Kind::CounterF64;
+
     fn resolve(
         attached: &'static Attached,
         (family, known): (u32, &FamilyRecord),

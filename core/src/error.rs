@@ -117,6 +117,15 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A field of a declared struct could not be registered. The source says why.
+    Field {
+        /// The struct.
+        set: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A bucket layout is impossible. The message says what to give.
     Buckets(String),
     /// An option has an impossible value. The message says what to give.
@@ -130,6 +139,12 @@ impl Error {
             path: path.into(),
             reason: format!("{reason}; remove it, or name another path"),
         }
+    }
+
+    /// The same error, told of a field of a declared struct.
+    pub fn in_field(self, set: &'static str, field: &'static str) -> Error {
+        let source = Box::new(self);
+        Error::Field { set, field, source }
     }
 }
 
@@ -202,6 +217,7 @@ impl fmt::Display for Error {
             Error::SeriesLimit { family, limit } => {
                 write!(f, "{family} has reached its limit of {limit} series")
             }
+            Error::Field { set, field, source } => write!(f, "{set}.{field}: {source}"),
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }
     }
@@ -230,6 +246,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. } => Some(source),
+            Error::Field { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -361,8 +361,10 @@ fn sink(attached: &'static Attached) -> Cells {
 }
 
 macro_rules! handle {
-    ($($name:ident),+) => {$(
+    ($($name:ident: $kind:expr),+) => {$(
         impl Resolve for $name {
+            const KIND: Kind = $kind;
+
             fn resolve(
                 attached: &'static Attached,
                 (_, known): (u32, &FamilyRecord),
@@ -384,4 +386,9 @@ macro_rules! handle {
     )+};
 }
 
-handle!(Gauge, GaugeF64, Info, StateSet);
+handle!(
+    Gauge: Kind::Gauge(GaugeMode::Sum),
+    GaugeF64: Kind::GaugeF64(GaugeMode::Sum),
+    Info: Kind::Info,
+    StateSet: Kind::StateSet(GaugeMode::Max)
+);

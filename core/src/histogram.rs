@@ -8,6 +8,7 @@ use crate::cell::histogram_cell;
 use crate::layout::sink;
 use crate::record::FamilyRecord;
 use crate::rseq::ShardedCells;
+use crate::schema::Kind;
 use crate::shape::Shape;
 
 /// A distribution of integers in the family's recorded unit. Copies are the same histogram.
@@ -99,6 +100,8 @@ impl Drop for Timer {
 }
 
 impl Resolve for Histogram {
+    const KIND: Kind = Kind::Histogram;
+
     fn resolve(
         attached: &'static Attached,
         (family, known): (u32, &FamilyRecord),

@@ -29,6 +29,62 @@ const OTHER_UNITS: [&str; 16] = [
     "_percent",
     "_ratio",
 ];
+/// Labels that are ids, without their underscores.
+const ID_NAMES: [&str; 17] = [
+    "requestid",
+    "sessionid",
+    "userid",
+    "traceid",
+    "spanid",
+    "correlationid",
+    "conversationid",
+    "transactionid",
+    "messageid",
+    "customerid",
+    "orderid",
+    "uuid",
+    "guid",
+    "email",
+    "username",
+    "apikey",
+    "clientip",
+];
+/// A word at the end of a name that says a unit.
+struct SaysUnit {
+    word: &'static str,
+    base: &'static str,
+    constant: &'static str,
+}
+
+const fn says(word: &'static str, base: &'static str, constant: &'static str) -> SaysUnit {
+    SaysUnit {
+        word,
+        base,
+        constant,
+    }
+}
+
+const SAYS: [SaysUnit; 19] = [
+    says("seconds", "seconds", "SECONDS"),
+    says("milliseconds", "seconds", "MILLISECONDS"),
+    says("microseconds", "seconds", "MICROSECONDS"),
+    says("nanoseconds", "seconds", "NANOSECONDS"),
+    says("ms", "seconds", "MILLISECONDS"),
+    says("us", "seconds", "MICROSECONDS"),
+    says("ns", "seconds", "NANOSECONDS"),
+    says("secs", "seconds", "SECONDS"),
+    says("minutes", "seconds", "custom(\"seconds\", 60, 1)"),
+    says("hours", "seconds", "custom(\"seconds\", 3600, 1)"),
+    says("bytes", "bytes", "BYTES"),
+    says("kibibytes", "bytes", "KIBIBYTES"),
+    says("kilobytes", "bytes", "custom(\"bytes\", 1000, 1)"),
+    says("megabytes", "bytes", "custom(\"bytes\", 1_000_000, 1)"),
+    says("mebibytes", "bytes", "custom(\"bytes\", 1_048_576, 1)"),
+    says("kb", "bytes", "custom(\"bytes\", 1000, 1)"),
+    says("mb", "bytes", "custom(\"bytes\", 1_000_000, 1)"),
+    says("ratio", "ratio", "RATIO"),
+    says("percent", "ratio", "PERCENT"),
+];
 /// Longest help text, in bytes.
 const HELP_BYTES_MAX: usize = 4096;
 /// Most labels of a series.
@@ -135,6 +191,19 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
+/// Refuses labels that tell single requests, sessions or people apart.
+pub(crate) fn refuse_ids(labels: &[(&str, &str)]) -> Result<(), Error> {
+    for (name, _) in labels {
+        let plain = name.replace('_', "").to_ascii_lowercase();
+        if ID_NAMES.contains(&plain.as_str()) {
+            let reason = "its values never end, and each is a series for good; it may be somebody's data as well. \
+                 Put ids into logs and traces, or say allow_id_labels";
+            return Err(invalid("label name", name, reason.into()));
+        }
+    }
+    Ok(())
+}
+
 /// Checks a family's name against its type and unit; every refusal names what to use.
 pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Result<(), Error> {
     check_name("family name", name, |c| {
@@ -176,6 +245,40 @@ pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Re
         return Err(invalid("family name", name, reason));
     }
     Ok(())
+}
+
+/// Checks that a name and a unit speak of base units, and of the same; every refusal says how to mend it.
+pub(crate) fn check_base_unit(name: &str, is_counter: bool, unit: &Unit) -> Result<(), Error> {
+    let total = if is_counter { "_total" } else { "" };
+    let base = unit.base();
+    let said = |what: &str| SAYS.iter().find(|says| says.word == what);
+    if let Some(says) = said(base)
+        && says.base != base
+    {
+        let reason = format!(
+            "it is no base unit; record in Unit::{} and expose {}",
+            says.constant, says.base
+        );
+        return Err(invalid("unit", base, reason));
+    }
+    let stem = name.strip_suffix("_total").unwrap_or(name);
+    let (Some((rest, last)), "") = (stem.rsplit_once('_'), base) else {
+        return Ok(());
+    };
+    match said(last) {
+        Some(says) => {
+            let SaysUnit { base, constant, .. } = says;
+            let right = format!("{rest}_{base}{total}");
+            let call = if right == name {
+                String::new()
+            } else {
+                format!("call it {right} and ")
+            };
+            let reason = format!("it says {last}; {call}say unit(Unit::{constant})");
+            Err(invalid("family name", name, reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Checks a help text.
@@ -315,6 +418,54 @@ mod tests {
         assert!(check_family_name("cpu_seconds_total", true, &seconds).is_ok());
         assert!(check_family_name("a:b", false, &Unit::NONE).is_err());
         assert!(check_family_name("seconds", false, &seconds).is_err());
+    }
+
+    #[test]
+    fn names_speak_of_base_units() {
+        let check = |name, is_counter, unit: &Unit| check_base_unit(name, is_counter, unit);
+        let none = &Unit::NONE;
+        for (name, is_counter, expected) in [
+            (
+                "wait_ms",
+                false,
+                "call it wait_seconds and say unit(Unit::MILLISECONDS)",
+            ),
+            (
+                "wait_seconds",
+                false,
+                "it says seconds; say unit(Unit::SECONDS)",
+            ),
+            ("sent_kb_total", true, "call it sent_bytes_total and say"),
+            (
+                "load_percent",
+                false,
+                "call it load_ratio and say unit(Unit::PERCENT)",
+            ),
+        ] {
+            let refused = refusal(check(name, is_counter, none));
+            assert!(refused.contains(expected), "{refused}");
+        }
+        let refused = refusal(check(
+            "a_milliseconds",
+            false,
+            &Unit::custom("milliseconds", 1, 1),
+        ));
+        assert!(refused.contains("Unit::MILLISECONDS"), "{refused}");
+        assert!(check("wait_seconds", false, &Unit::MILLISECONDS).is_ok());
+        assert!(check("energy_joules_total", true, none).is_ok());
+        assert!(check("seconds", false, none).is_ok());
+    }
+
+    #[test]
+    fn ids_are_refused_with_the_reason() {
+        for name in ["request_id", "userId", "trace_id", "session_id"] {
+            let refused = refusal(refuse_ids(&[("method", "get"), (name, "x")]));
+            assert!(
+                refused.contains(name) && refused.contains("allow_id_labels"),
+                "{refused}"
+            );
+        }
+        assert!(refuse_ids(&[("device_id", "3"), ("method", "get")]).is_ok());
     }
 
     #[test]

@@ -43,7 +43,11 @@ mod claim;
 mod counter;
 #[cfg(not(all(test, loom)))]
 mod create;
+#[cfg(not(all(test, loom)))]
+mod declare;
+mod dense;
 mod error;
+mod family;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
@@ -56,6 +60,7 @@ mod host;
 mod index;
 mod labels;
 mod layout;
+mod lookup;
 mod loss;
 #[cfg(not(all(test, loom)))]
 mod memory;
@@ -73,6 +78,7 @@ mod rseq;
 mod schema;
 mod seats;
 mod segment;
+mod sets;
 mod shape;
 mod snapshot;
 mod sync;
@@ -89,7 +95,11 @@ pub use attached::Outcome;
 pub use buckets::Buckets;
 pub use cell::Sharding;
 pub use counter::{Counter, CounterF64};
+#[cfg(not(all(test, loom)))]
+pub use declare::{Field, Metrics, Scope, TestSegment};
+pub use dense::Dense;
 pub use error::Error;
+pub use family::{FamilyHandle, Handle, Labelled};
 #[cfg(not(all(test, loom)))]
 pub use fault::install_fault_guard;
 pub use gauge::{Gauge, GaugeF64, Info, StateSet};
@@ -102,11 +112,14 @@ pub use reader::Reader;
 #[cfg(all(restartable, tachograph_proof))]
 pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
+pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
     Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
     Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
+#[cfg(feature = "derive")]
+pub use tachograph_derive::{LabelSet, LabelValue, Metrics};
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
 #[cfg(not(all(test, loom)))]
-pub use writer::{FamilyHandle, Handle, Registration, Writer};
+pub use writer::{Registration, Writer};

@@ -33,11 +33,13 @@ pub enum Loss {
     /// A page of the segment could not be had when a process used it: the amounts that the process adds
     /// there are lost.
     Unwritable,
+    /// A label set went to its family's overflow series: one of its values is too long.
+    LabelTooLong,
 }
 
 impl Loss {
     /// Every reason, in the order of the segment's words.
-    pub const ALL: [Loss; 14] = [
+    pub const ALL: [Loss; 15] = [
         Loss::SeriesLimit,
         Loss::SeriesTable,
         Loss::FamilyTable,
@@ -52,6 +54,7 @@ impl Loss {
         Loss::LostCounter,
         Loss::LostHistogram,
         Loss::Unwritable,
+        Loss::LabelTooLong,
     ];
 
     /// The reason as a label value.
@@ -71,6 +74,7 @@ impl Loss {
             Loss::LostCounter => "counter",
             Loss::LostHistogram => "histogram",
             Loss::Unwritable => "unwritable",
+            Loss::LabelTooLong => "label_too_long",
         }
     }
 
@@ -84,7 +88,8 @@ impl Loss {
             | Loss::Cells
             | Loss::NoSpace
             | Loss::ProcessTable
-            | Loss::ForkedWithoutFile => LossClass::Registration,
+            | Loss::ForkedWithoutFile
+            | Loss::LabelTooLong => LossClass::Registration,
             Loss::RejectedNan | Loss::RejectedNegative | Loss::RejectedInfinite => {
                 LossClass::Rejected
             }

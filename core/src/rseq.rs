@@ -210,24 +210,24 @@ impl<G: Geometry> ShardedCells<G> {
         self.add_fallback(cell, n);
     }
 
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn add_fallback(&self, cell: usize, n: u64) {
-        // Release: who sees the sum of a record sees its bucket. Pairs with the Acquire in `values`.
-        one_step("fallback add", self.fallback_cell(cell)).fetch_add(n, release("fallback order"));
+        add_fallback(self.words, self.fallback_shards(), cell, n);
     }
 
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn add_f64_fallback(&self, cell: usize, n: f64) {
-        add_f64_atomic(self.fallback_cell(cell), n);
+        add_f64_fallback(self.words, self.fallback_shards(), cell, n);
     }
 
-    /// A thread keeps to one fallback shard, so that threads meet rarely.
-    fn fallback_cell(&self, cell: usize) -> &AtomicU64 {
-        let fallbacks = self.geometry.fallbacks() as usize;
-        let shard = self.geometry.cpus() as usize + thread_number() % fallbacks;
-        &self.words[shard * self.stride_words() + cell]
+    /// Taken apart, so that a handle that was just looked up or copied stays in registers.
+    #[inline(always)]
+    fn fallback_shards(&self) -> FallbackShards {
+        FallbackShards {
+            first: self.geometry.cpus(),
+            count: self.geometry.fallbacks(),
+            stride_bytes: self.geometry.stride_bytes(),
+        }
     }
 
     #[cfg(restartable)]
@@ -235,6 +235,35 @@ impl<G: Geometry> ShardedCells<G> {
     fn at(&self, cell: usize) -> *const AtomicU64 {
         self.words.as_ptr().wrapping_add(cell)
     }
+}
+
+/// Which shards atomic additions go to.
+#[derive(Clone, Copy)]
+struct FallbackShards {
+    first: u32,
+    count: u32,
+    stride_bytes: u64,
+}
+
+impl FallbackShards {
+    /// A thread keeps to one fallback shard, so that threads meet rarely.
+    fn cell(self, words: &[AtomicU64], cell: usize) -> &AtomicU64 {
+        let shard = self.first as usize + thread_number() % self.count as usize;
+        &words[shard * to_usize(self.stride_bytes / 8) + cell]
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn add_fallback(words: &[AtomicU64], shards: FallbackShards, cell: usize, n: u64) {
+    // Release: who sees the sum of a record sees its bucket. Pairs with the Acquire in `values`.
+    one_step("fallback add", shards.cell(words, cell)).fetch_add(n, release("fallback order"));
+}
+
+#[cold]
+#[inline(never)]
+fn add_f64_fallback(words: &[AtomicU64], shards: FallbackShards, cell: usize, n: f64) {
+    add_f64_atomic(shards.cell(words, cell), n);
 }
 
 /// Adds to a float in one word by compare-and-swap.

@@ -19,6 +19,15 @@ pub(crate) const fn low_half(word: u64) -> u32 {
     word as u32
 }
 
+/// The low word of two.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low word is what is asked for"
+)]
+pub(crate) const fn low_word(two: u128) -> u64 {
+    two as u64
+}
+
 /// A count of words as an index: segments exist on 64-bit targets only.
 #[expect(
     clippy::cast_possible_truncation,

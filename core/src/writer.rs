@@ -1,23 +1,27 @@
 //! The write side: a program attaches once, declares its families and keeps the handles.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::attached::{Attached, Outcome, Resolve};
 use crate::buckets::Buckets;
 use crate::cell::Sharding;
 use crate::counter::{Counter, CounterF64};
+use crate::dense::Dense;
 use crate::error::Error;
+use crate::family::{Constant, Family, FamilyHandle, Handle, Labelled};
 use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
 use crate::histogram::Histogram;
-use crate::labels::{self, LabelSet};
+use crate::labels;
 use crate::layout::{Identity, Layout};
 use crate::loss::Loss;
 use crate::options::SegmentOptions;
 use crate::process::Name;
-use crate::record::{FamilyRecord, FamilySpec};
+use crate::record::FamilySpec;
 use crate::register;
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
+use crate::sets::{BoundedSet, LabelSet};
 use crate::snapshot::Snapshot;
 use crate::unit::Unit;
 
@@ -89,41 +93,57 @@ impl Writer {
 
     /// Declares a counter of integers. Its name ends in `_total`.
     pub fn counter(&self, name: &str, help: &str) -> Registration<Counter> {
-        self.declare(name, help, Kind::Counter)
+        self.declare(name, help)
     }
 
     /// Declares a counter of floats. Its name ends in `_total`.
     pub fn counter_f64(&self, name: &str, help: &str) -> Registration<CounterF64> {
-        self.declare(name, help, Kind::CounterF64)
+        self.declare(name, help)
     }
 
     /// Declares a gauge of integers, summed over living processes unless a mode says otherwise.
     pub fn gauge(&self, name: &str, help: &str) -> Registration<Gauge> {
-        self.declare(name, help, Kind::Gauge(GaugeMode::Sum))
+        self.declare(name, help)
     }
 
     /// Declares a gauge of floats, summed over living processes unless a mode says otherwise.
     pub fn gauge_f64(&self, name: &str, help: &str) -> Registration<GaugeF64> {
-        self.declare(name, help, Kind::GaugeF64(GaugeMode::Sum))
+        self.declare(name, help)
     }
 
     /// Declares a histogram with the default buckets: log-linear, at most 3.1 % wide.
     pub fn histogram(&self, name: &str, help: &str) -> Registration<Histogram> {
-        let mut registration = self.declare(name, help, Kind::Histogram);
-        registration.spec.buckets = Some(Buckets::default());
-        registration
+        self.declare(name, help)
     }
 
     /// Declares an info: facts told by labels, shown while a process that registered them lives.
     pub fn info(&self, name: &str, help: &str) -> Registration<Info> {
-        self.declare(name, help, Kind::Info)
+        self.declare(name, help)
     }
 
     /// Declares a state set: which of `states` the living processes are in, unless a mode says otherwise.
     pub fn state_set(&self, name: &str, help: &str, states: &[&str]) -> Registration<StateSet> {
-        let mut registration = self.declare(name, help, Kind::StateSet(GaugeMode::Max));
-        registration.spec.states = states.iter().map(|&state| state.to_owned()).collect();
-        registration
+        self.declare(name, help).states(states.iter().copied())
+    }
+
+    /// Declares a family by the type of its handles.
+    pub fn declare<H: Handle>(&self, name: &str, help: &str) -> Registration<H> {
+        let spec = FamilySpec {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            kind: H::KIND,
+            unit: Unit::NONE,
+            buckets: (H::KIND == Kind::Histogram).then(Buckets::default),
+            states: Vec::new(),
+            series_limit: SERIES_LIMIT,
+            sharding: Sharding::Auto,
+        };
+        Registration {
+            attached: self.attached,
+            spec,
+            constant: Constant::default(),
+            handle: PhantomData,
+        }
     }
 
     /// The values of this moment.
@@ -157,33 +177,7 @@ impl Writer {
     pub(crate) fn segment(&self) -> &Segment {
         &self.attached.segment
     }
-
-    fn declare<H>(&self, name: &str, help: &str, kind: Kind) -> Registration<H> {
-        let spec = FamilySpec {
-            name: name.to_owned(),
-            help: help.to_owned(),
-            kind,
-            unit: Unit::NONE,
-            buckets: None,
-            states: Vec::new(),
-            series_limit: SERIES_LIMIT,
-            sharding: Sharding::Auto,
-        };
-        Registration {
-            attached: self.attached,
-            spec,
-            labels: Vec::new(),
-            handle: PhantomData,
-        }
-    }
 }
-
-/// What a program holds to record: one of [`Counter`], [`CounterF64`], [`Gauge`], [`GaugeF64`],
-/// [`Histogram`], [`Info`] and [`StateSet`].
-#[expect(private_bounds, reason = "only this crate makes handles")]
-pub trait Handle: Resolve + Copy + Send + Sync + 'static {}
-
-impl<H: Resolve + Copy + Send + Sync + 'static> Handle for H {}
 
 /// A family being declared, and a series of it.
 #[must_use = "a declaration does nothing until it is registered"]
@@ -191,14 +185,14 @@ impl<H: Resolve + Copy + Send + Sync + 'static> Handle for H {}
 pub struct Registration<H> {
     attached: &'static Attached,
     spec: FamilySpec,
-    labels: Vec<(String, String)>,
+    constant: Constant,
     handle: PhantomData<H>,
 }
 
 impl<H: Handle> Registration<H> {
     /// Adds a label to the series.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.labels.push((name.into(), value.into()));
+        self.constant.labels.push((name.into(), value.into()));
         self
     }
 
@@ -211,6 +205,13 @@ impl<H: Handle> Registration<H> {
     /// Sets how many series the family may have; the first registration decides. Default 2 000.
     pub fn series_limit(mut self, limit: u64) -> Self {
         self.spec.series_limit = limit;
+        self
+    }
+
+    /// Accepts labels whose names say that they tell single requests or people apart, such as `user_id`.
+    /// Refused otherwise: each value is a series for good, and may be somebody's data.
+    pub fn allow_id_labels(mut self) -> Self {
+        self.constant.allows_ids = true;
         self
     }
 
@@ -230,8 +231,8 @@ impl<H: Handle> Registration<H> {
     /// # Errors
     /// As [`Registration::register`].
     pub fn register_with_outcome(self) -> Result<(H, Outcome), Error> {
-        let labels = LabelSet::new(&borrow(&self.labels))?;
-        Ok(self.family()?.resolve(&labels))
+        let labels = self.constant.with(&[])?;
+        Ok(self.declared()?.resolve(&labels))
     }
 
     /// Registers the series, or says why it could not be had: a full table or file system and a reached
@@ -242,18 +243,47 @@ impl<H: Handle> Registration<H> {
     /// [`Error::Changed`].
     pub fn try_register(self) -> Result<H, Error> {
         check(&self.spec)?;
-        let labels = LabelSet::new(&borrow(&self.labels))?;
+        let labels = self.constant.with(&[])?;
         let (index, record) = register::family(&self.attached.segment, &self.spec)?;
         let family = (index, &record);
         let resolved = self.attached.try_resolve(family, &labels)?;
         H::resolve(self.attached, family, &resolved).ok_or_else(|| outside(self.attached))
     }
 
-    /// Registers the family alone, to register many series of it.
+    /// Registers the family alone, to register many series of it. Labels given so far are labels of each.
     ///
     /// # Errors
     /// As [`Registration::register`].
     pub fn family(self) -> Result<FamilyHandle<H>, Error> {
+        self.constant.with(&[])?;
+        Ok(FamilyHandle {
+            family: Arc::new(self.declared()?),
+        })
+    }
+
+    /// Registers the family alone, to register its series as their label sets come.
+    ///
+    /// # Errors
+    /// As [`Registration::register`].
+    pub fn labelled<L: LabelSet>(self) -> Result<Labelled<H, L>, Error> {
+        self.constant.with_names::<L>()?;
+        Ok(Labelled {
+            handle: self.family()?,
+            labels: PhantomData,
+        })
+    }
+
+    /// Registers the family with a series for every combination of its labels.
+    ///
+    /// # Errors
+    /// As [`Registration::register`], and [`Error::Invalid`] where that is more than the family's limit.
+    pub fn dense<L: BoundedSet>(self) -> Result<Dense<H, L>, Error> {
+        self.constant.with_names::<L>()?;
+        Dense::new(&self.declared()?)
+    }
+
+    /// Registers the family; its labels are checked already.
+    fn declared(self) -> Result<Family<H>, Error> {
         check(&self.spec)?;
         let known = match register::family(&self.attached.segment, &self.spec) {
             Ok(known) => Some(known),
@@ -270,11 +300,7 @@ impl<H: Handle> Registration<H> {
             }
             Err(error) => return Err(error),
         };
-        Ok(FamilyHandle {
-            attached: self.attached,
-            known,
-            handle: PhantomData,
-        })
+        Ok(Family::new(self.attached, known, self.constant))
     }
 }
 
@@ -295,6 +321,12 @@ impl Registration<GaugeF64> {
 }
 
 impl Registration<StateSet> {
+    /// Sets the names of the states, in the order of their numbers.
+    pub fn states(mut self, states: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.spec.states = states.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets how the states of several processes become one: [`GaugeMode::Max`] shows every state that a
     /// living process is in, [`GaugeMode::Each`] every process, [`GaugeMode::LastingLatest`] the one state
     /// that was set last. Other modes are refused at registration.
@@ -318,45 +350,6 @@ impl Registration<Histogram> {
     }
 }
 
-/// A registered family: makes series of it.
-#[derive(Debug, Clone)]
-pub struct FamilyHandle<H> {
-    attached: &'static Attached,
-    /// `None` where not even the family could be registered.
-    known: Option<(u32, FamilyRecord)>,
-    handle: PhantomData<H>,
-}
-
-impl<H: Handle> FamilyHandle<H> {
-    /// Registers the series with these labels, in any order, and returns its handle.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a label. A full table is no error: see [`Registration::register`].
-    pub fn with(&self, labels: &[(&str, &str)]) -> Result<H, Error> {
-        Ok(self.resolve(&LabelSet::new(labels)?).0)
-    }
-
-    fn resolve(&self, labels: &LabelSet) -> (H, Outcome) {
-        let found = self.known.as_ref().and_then(|(index, record)| {
-            let family = (*index, record);
-            let resolved = self.attached.resolve(family, labels);
-            let is_series = resolved.outcome != Outcome::Sink;
-            let handle = is_series
-                .then(|| H::resolve(self.attached, family, &resolved))
-                .flatten()?;
-            Some((handle, resolved.outcome))
-        });
-        found.unwrap_or_else(|| (H::sink(self.attached), Outcome::Sink))
-    }
-}
-
-fn borrow(labels: &[(String, String)]) -> Vec<(&str, &str)> {
-    labels
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
-}
-
 fn outside(attached: &Attached) -> Error {
     Error::not_a_segment(&attached.segment.path, "a series' cells lie outside")
 }
@@ -365,6 +358,7 @@ fn outside(attached: &Attached) -> Error {
 fn check(spec: &FamilySpec) -> Result<(), Error> {
     let is_counter = matches!(spec.kind, Kind::Counter | Kind::CounterF64);
     labels::check_family_name(&spec.name, is_counter, &spec.unit)?;
+    labels::check_base_unit(&spec.name, is_counter, &spec.unit)?;
     labels::check_help(&spec.help)?;
     let Kind::StateSet(mode) = spec.kind else {
         return Ok(());

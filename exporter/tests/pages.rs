@@ -233,9 +233,9 @@ fn the_first_segment_decides_what_a_name_is() {
     };
     seconds(&a, Unit::SECONDS);
     seconds(&b, Unit::MILLISECONDS);
-    a.gauge("y_seconds", "").register().unwrap().set(1);
-    b.gauge("y_seconds", "")
-        .unit(Unit::SECONDS)
+    a.gauge("y_joules", "").register().unwrap().set(1);
+    b.gauge("y_joules", "")
+        .unit(Unit::custom("joules", 1, 1))
         .register()
         .unwrap()
         .set(1);
@@ -246,7 +246,7 @@ fn the_first_segment_decides_what_a_name_is() {
     assert!(page.contains("level{segment=\"a\"} 1\n"));
     assert!(!page.contains("histogram"));
     assert!(page.contains("x_seconds{segment=\"b\"} 0.003\n"), "{page}");
-    assert!(!page.contains("y_seconds{segment=\"b\"}"), "{page}");
+    assert!(!page.contains("y_joules{segment=\"b\"}"), "{page}");
     let reasons: Vec<(usize, &str, &str)> = renderer
         .conflicts()
         .iter()
@@ -262,8 +262,8 @@ fn the_first_segment_decides_what_a_name_is() {
             ),
             (
                 1,
-                "y_seconds",
-                "unit is seconds here and none in an earlier segment"
+                "y_joules",
+                "unit is joules here and none in an earlier segment"
             ),
         ]
     );

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("host", &[]),
     ("loss", &[]),
     ("schema", &[]),
+    ("sets", &[]),
     ("sync", &[]),
     ("unit", &[]),
     ("word", &[]),
@@ -19,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("buckets", &["error", "unit", "word"]),
     ("claim", &["proof", "sync"]),
     ("layout", &["error", "host", "loss", "word"]),
+    ("lookup", &["sync", "word"]),
     ("rseq_aarch64", &["sync"]),
     ("rseq_pin", &["word"]),
     ("rseq_storm", &["sync"]),
@@ -104,7 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "counter",
         &[
-            "attached", "layout", "loss", "record", "rseq", "segment", "shape",
+            "attached", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
         ],
     ),
     ("fork", &["attached", "loss", "proof", "sync"]),
@@ -132,9 +134,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "histogram",
         &[
-            "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "shape",
+            "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "schema", "shape",
         ],
     ),
+    (
+        "family",
+        &[
+            "attached", "error", "labels", "lookup", "loss", "record", "sets",
+        ],
+    ),
+    ("dense", &["error", "family", "sets"]),
     (
         "writer",
         &[
@@ -143,7 +152,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cell",
             "counter",
             "create",
+            "dense",
             "error",
+            "family",
             "fork",
             "gauge",
             "histogram",
@@ -158,8 +169,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "rseq",
             "schema",
             "segment",
+            "sets",
             "snapshot",
             "unit",
+        ],
+    ),
+    (
+        "declare",
+        &[
+            "counter",
+            "dense",
+            "error",
+            "family",
+            "gauge",
+            "histogram",
+            "options",
+            "sets",
+            "snapshot",
+            "writer",
         ],
     ),
 ];

@@ -25,7 +25,7 @@ impl Stage {
         let attached = Attached::new(family.segment.share_heap(), Name::new("p"));
         let attached: &'static Attached = Box::leak(Box::new(attached));
         let known = (family.index, &family.known);
-        let resolved: Resolved = attached.resolve(known, &labels("x"));
+        let (resolved, _): (Resolved, _) = attached.resolve(known, &labels("x"));
         attached.share_words();
         Stage {
             gauge: Gauge::resolve(attached, known, &resolved).unwrap(),

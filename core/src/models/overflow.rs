@@ -19,8 +19,13 @@ fn full() -> (Family, Arc<Attached>) {
     (family, Arc::new(attached))
 }
 
+/// Resolves and counts what was folded, as a family's lookup does.
 fn resolve(attached: &Attached, family: &Family, value: &str) -> Resolved {
-    attached.resolve((family.index, &family.known), &labels(value))
+    let (resolved, loss) = attached.resolve((family.index, &family.known), &labels(value));
+    if let Some(loss) = loss {
+        attached.count_folded(family.index, loss);
+    }
+    resolved
 }
 
 /// Two that are refused end at one series.
@@ -58,7 +63,7 @@ fn the_first_overflow_stays() {
     let (index, record) = known(&family);
     let other = spawn(move || {
         let labels = LabelSet::new(&[("l", "y")]).unwrap();
-        other.resolve((index, &record), &labels)
+        other.resolve((index, &record), &labels).0
     });
     let mine = resolve(&attached, &family, "z");
     let theirs = other.join().unwrap();

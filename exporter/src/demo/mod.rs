@@ -28,14 +28,14 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tachograph::{Reader, SegmentOptions, Writer};
+use tachograph::{Metrics as _, Reader, SegmentOptions, Writer};
 
 use crate::cli::Address;
 use crate::limits::Limits;
 use account::Account;
 use crew::{Crew, Event, Start};
 use folder::Folder;
-use metrics::{Metrics, SupervisorMetrics};
+use metrics::{SupervisorMetrics, WorkerMetrics};
 use report::say;
 use serving::Serving;
 use supervisor::{End, Supervisor};
@@ -121,7 +121,7 @@ fn set_up(options: &Options, events: Sender<Event>) -> Result<Stage, Failure> {
         .attach()?;
     let metrics = SupervisorMetrics::register(&writer)?;
     // The workers' metrics are there, at zero, before the first worker is.
-    Metrics::register(&writer)?;
+    WorkerMetrics::register(&writer)?;
     let serving = Serving::start(&options.listen, options.limits, segment.clone(), events)?;
     Ok(Stage {
         serving,

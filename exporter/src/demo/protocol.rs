@@ -10,6 +10,8 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use tachograph::{LabelSet, LabelValue};
+
 use super::walk::{Document, Stamp};
 
 /// A line to a worker.
@@ -55,7 +57,8 @@ pub(crate) enum Outcome {
 }
 
 /// Why a document was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, LabelValue, LabelSet)]
+#[label(name = "kind")]
 pub(crate) enum Refusal {
     /// It could not be opened or read.
     Unreadable,
@@ -67,28 +70,6 @@ pub(crate) enum Refusal {
     NotUtf8,
     /// It is not what was listed.
     Changed,
-}
-
-impl Refusal {
-    /// Every reason.
-    pub(crate) const ALL: [Refusal; 5] = [
-        Refusal::Unreadable,
-        Refusal::TooLarge,
-        Refusal::Binary,
-        Refusal::NotUtf8,
-        Refusal::Changed,
-    ];
-
-    /// The reason as a label value.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Refusal::Unreadable => "unreadable",
-            Refusal::TooLarge => "too_large",
-            Refusal::Binary => "binary",
-            Refusal::NotUtf8 => "not_utf8",
-            Refusal::Changed => "changed",
-        }
-    }
 }
 
 impl fmt::Display for Order {
@@ -155,7 +136,7 @@ impl fmt::Display for Answer {
                 writeln!(f, "done {ticket} counted {hash:016x}")
             }
             Answer::Done(ticket, Outcome::Refused(refusal)) => {
-                writeln!(f, "done {ticket} {}", refusal.name())
+                writeln!(f, "done {ticket} {refusal}")
             }
         }
     }
@@ -173,12 +154,7 @@ impl Answer {
                 let hash = u64::from_str_radix(words.next()?, 16).ok()?;
                 Answer::Done(ticket, Outcome::Counted { hash })
             }
-            ("done", Some(name)) => {
-                let refusal = Refusal::ALL
-                    .into_iter()
-                    .find(|known| known.name() == name)?;
-                Answer::Done(ticket, Outcome::Refused(refusal))
-            }
+            ("done", Some(name)) => Answer::Done(ticket, Outcome::Refused(name.parse().ok()?)),
             _ => return None,
         };
         words.next().is_none().then_some(answer)

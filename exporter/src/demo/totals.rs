@@ -6,7 +6,7 @@ use super::protocol::Refusal;
 
 /// How many totals there are.
 pub(crate) const ROWS: usize = 15;
-/// Rows of the stages, in the order of `STAGES`.
+/// Rows of the stages, in the order of `Stage::ALL`.
 pub(crate) const STAGE_ROWS: [usize; 4] = [0, 1, 2, 3];
 /// Row of the number of sizes recorded.
 pub(crate) const SIZE_COUNT: usize = 4;
@@ -75,7 +75,7 @@ impl Row {
     const fn error(refusal: Refusal) -> Row {
         Row {
             family: "demo_errors_total",
-            label: Some(("kind", refusal.name())),
+            label: Some(("kind", refusal.as_str())),
             part: Part::Value,
         }
     }
@@ -142,7 +142,7 @@ mod tests {
             let name = row_name(error_row(refusal));
             assert_eq!(
                 name,
-                format!("demo_errors_total{{kind=\"{}\"}}", refusal.name())
+                format!("demo_errors_total{{kind=\"{}\"}}", refusal.as_str())
             );
         }
         assert_eq!(row_name(SIZE_SUM), "demo_document_size_bytes_sum");

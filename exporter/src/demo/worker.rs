@@ -11,10 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use tachograph::SegmentOptions;
+use tachograph::{Metrics as _, SegmentOptions};
 
 use super::Failure;
-use super::metrics::{Activity, Metrics, Stage};
+use super::metrics::{Activity, Stage, WorkerMetrics};
 use super::protocol::{Answer, Order, Outcome, Refusal};
 use super::truth::{BINARY_PREFIX, BYTES_MAX};
 use super::walk::{Document, Stamp};
@@ -48,14 +48,14 @@ pub(crate) fn run(input: impl BufRead, output: impl Write) -> Result<(), Failure
         .path(segment)
         .process_name(name)
         .attach()?;
-    let metrics = Metrics::register(&writer)?;
+    let metrics = WorkerMetrics::register(&writer)?;
     serve(lines, output, &metrics, paced)
 }
 
 fn serve(
     lines: impl Iterator<Item = io::Result<String>>,
     mut output: impl Write,
-    metrics: &Metrics,
+    metrics: &WorkerMetrics,
     paced: bool,
 ) -> Result<(), Failure> {
     // One write for each answer, so that a kill cannot cut it.
@@ -85,7 +85,7 @@ fn serve(
 }
 
 /// Takes one document through all stages, and records.
-pub(crate) fn work_on(document: &Document, metrics: &Metrics) -> Outcome {
+pub(crate) fn work_on(document: &Document, metrics: &WorkerMetrics) -> Outcome {
     match stages(document, metrics) {
         Ok(hash) => Outcome::Counted { hash },
         Err(refusal) => {
@@ -96,7 +96,7 @@ pub(crate) fn work_on(document: &Document, metrics: &Metrics) -> Outcome {
 }
 
 /// The order of the records is that of the rows in `totals`: what is missing after a kill is a last part of it.
-fn stages(document: &Document, metrics: &Metrics) -> Result<u64, Refusal> {
+fn stages(document: &Document, metrics: &WorkerMetrics) -> Result<u64, Refusal> {
     let text = metrics.timed_if_ok(Stage::Read, || read(document))?;
     let tokens = metrics.timed(Stage::Tokenise, || tokenise(&text));
     let terms = metrics.timed(Stage::Count, || term_frequencies(&tokens));
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(truth.known.len(), 13);
 
         let writer = SegmentOptions::new().heap().unwrap();
-        let metrics = Metrics::register(&writer).unwrap();
+        let metrics = WorkerMetrics::register(&writer).unwrap();
         let mut input = String::new();
         for (ticket, known) in (0..).zip(&truth.known) {
             let document = known.document.clone();
