@@ -58,11 +58,8 @@ fn sources(folder: &Path) -> Vec<(String, String)> {
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let read = |path: std::path::PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        let tests = ["(all(test, not(loom)))]\nmod ", "(test)]\nmod "];
-        let text = tests.iter().fold(text.as_str(), |text, tests| {
-            text.split(&format!("\n#[cfg{tests}")).next().unwrap()
-        });
-        let code = text
+        let code = text.split("\nmod tests {").next().unwrap();
+        let code = code
             .lines()
             .map(|line| line.split("//").next().unwrap_or(line));
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
