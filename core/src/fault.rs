@@ -16,6 +16,8 @@
 //! - **G2** A watched range is a mapping of this process's own, and its first words are a header, from
 //!   `watch` to the drop of its guard. Pages laid over it change nobody else's memory; whoever reads
 //!   zeros there checks them like anything else that a segment holds.
+//! - **G3** What goes to and comes from the kernel and the C library is what their manuals promise: memory of the
+//!   right size, information that comes with its signal, an earlier handler with the signature of its flags.
 #![expect(unsafe_code, reason = "signal handlers have no safe interface")]
 
 use std::mem::MaybeUninit;
@@ -77,9 +79,9 @@ pub fn install_fault_guard() {
         PAGE_BYTES.store(bytes, Ordering::Relaxed);
     }
     let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: asks only, into memory of the right size.
+    // SAFETY: G3: asks only, into memory of the right size.
     unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), previous.as_mut_ptr()) };
-    // SAFETY: all-zero is a valid `sigaction`, and the call filled it.
+    // SAFETY: G3: all-zero is a valid `sigaction`, and the call filled it.
     let previous = unsafe { previous.assume_init() };
     // Before the handler is there, which needs it.
     let _ = PREVIOUS.set(Box::new(previous));
@@ -88,7 +90,7 @@ pub fn install_fault_guard() {
     action.sa_sigaction = handler as *const () as usize;
     // No defer: counting the fault may itself fault.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-    // SAFETY: only the set of the signals to block is changed, to none.
+    // SAFETY: G3: only the set of the signals to block is changed, to none.
     unsafe { libc::sigemptyset(&raw mut action.sa_mask) };
     // SAFETY: G1: the handler is fit for its signal and lives as long as the program.
     unsafe { libc::sigaction(libc::SIGBUS, &raw const action, ptr::null_mut()) };
@@ -106,9 +108,9 @@ pub(crate) fn watch(words: &[AtomicU64], is_writable: bool) -> Option<Guard> {
 }
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel hands a handler with SA_SIGINFO valid information.
+    // SAFETY: G3: the kernel hands a handler with SA_SIGINFO valid information.
     let info_ref = unsafe { &*info };
-    // SAFETY: SIGBUS comes with an address.
+    // SAFETY: G3: SIGBUS comes with an address.
     let address = unsafe { info_ref.si_addr() }.addr() as u64;
     let watched = WATCHED
         .iter()
@@ -176,7 +178,7 @@ fn hand_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) 
         unsafe { libc::sigaction(signal, previous, ptr::null_mut()) };
         return;
     }
-    // SAFETY: with SA_SIGINFO the earlier handler has this signature.
+    // SAFETY: G3: with SA_SIGINFO the earlier handler has this signature.
     let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
         unsafe { std::mem::transmute(handler) };
     handler(signal, info, context);

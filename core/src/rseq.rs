@@ -20,6 +20,8 @@
 //!   place relative to the thread pointer never changes while the process runs.
 //! - **R4** The descriptor and the code it names are never unmapped: a shared object with this code pins itself
 //!   before the first sequence (`rseq_pin.rs`).
+//! - **R5** What is asked of the loader and the kernel changes nothing but what it says: symbols are null or
+//!   constants of the C library, an object is found by an address in it, and one that is pinned is never let go.
 #![cfg_attr(
     restartable,
     expect(unsafe_code, reason = "a restartable sequence is written in assembly")
@@ -157,7 +159,7 @@ impl<G: Geometry> ShardedCells<G> {
                 here,
                 cell,
                 |sum| (f64::from_bits(sum) + n).to_bits(),
-                // SAFETY: as below.
+                // SAFETY: R1 and R3, as below.
                 || unsafe { arch::add_f64(self.at(cell), cpus, stride, area, n) },
             ) {
                 return;
@@ -197,7 +199,7 @@ impl<G: Geometry> ShardedCells<G> {
                 here,
                 cell,
                 |sum| sum.wrapping_add(n),
-                // SAFETY: as below.
+                // SAFETY: R1 and R3, as below.
                 || unsafe { arch::add::<RELEASE>(self.at(cell), cpus, stride, area, n) },
             ) {
                 return;

@@ -125,7 +125,7 @@ pub(super) unsafe fn add_f64(
     n: f64,
 ) -> bool {
     let area = thread_pointer().wrapping_add(area);
-    // SAFETY: as in `add`; the load and the sum are undone by not storing, the one store commits.
+    // SAFETY: R1, R2 and R4, as in `add`; the load and the sum are undone by not storing, the one store commits.
     unsafe {
         asm!(
             sequence!(
@@ -154,7 +154,7 @@ pub(super) unsafe fn add_f64(
 #[inline(always)]
 fn thread_pointer() -> u64 {
     let pointer;
-    // SAFETY: this reads a register that every thread may read.
+    // SAFETY: R3: this reads a register that every thread may read.
     unsafe {
         asm!("mrs {pointer}, tpidr_el0", pointer = out(reg) pointer, options(nostack, nomem, preserves_flags));
     }
@@ -182,7 +182,7 @@ pub(super) fn cpu_id(area: u64) -> u32 {
 /// The symbols are weak, so that a program links and starts where they are missing.
 pub(super) fn library_area() -> Option<(u64, u32)> {
     let (offset, size): (*const u64, *const u32);
-    // SAFETY: this loads two addresses from the global offset table, which are null where undefined.
+    // SAFETY: R5: this loads two addresses from the global offset table, which are null where undefined.
     unsafe {
         asm!(
             ".weak __rseq_offset",
@@ -196,9 +196,9 @@ pub(super) fn library_area() -> Option<(u64, u32)> {
             options(nostack, readonly, preserves_flags),
         );
     }
-    // SAFETY: a symbol that is defined names a constant of the C library.
+    // SAFETY: R5: a symbol that is defined names a constant of the C library.
     let offset = unsafe { offset.as_ref() }?;
-    // SAFETY: as above.
+    // SAFETY: R5, as above.
     let size = unsafe { size.as_ref() }?;
     Some((*offset, *size))
 }

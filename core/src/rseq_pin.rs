@@ -17,13 +17,13 @@ pub(super) fn pin() {
     let Some(here) = object_of(pin as *const c_void) else {
         return;
     };
-    // SAFETY: this reads a word that the kernel gave the process.
+    // SAFETY: R5: this reads a word that the kernel gave the process.
     let headers = unsafe { libc::getauxval(libc::AT_PHDR) };
     let program = object_of(std::ptr::without_provenance(crate::word::to_usize(headers)));
     if program.is_some_and(|program| program.dli_fbase == here.dli_fbase) {
         return;
     }
-    // SAFETY: the name is that of a loaded object, which cannot go while its code runs. It is not loaded again and no
+    // SAFETY: R5: the name is that of a loaded object, which cannot go while its code runs. It is not loaded again and no
     // code of it runs; the reference that is taken is never given back.
     unsafe {
         libc::dlopen(
@@ -36,8 +36,8 @@ pub(super) fn pin() {
 /// The loaded object that `address` lies in.
 fn object_of(address: *const c_void) -> Option<libc::Dl_info> {
     let mut info = MaybeUninit::uninit();
-    // SAFETY: any address may be asked for; `info` has room for the answer.
+    // SAFETY: R5: any address may be asked for; `info` has room for the answer.
     let found = unsafe { libc::dladdr(address, info.as_mut_ptr()) };
-    // SAFETY: it was filled in where something was found.
+    // SAFETY: R5: it was filled in where something was found.
     (found != 0).then(|| unsafe { info.assume_init() })
 }

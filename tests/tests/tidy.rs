@@ -387,6 +387,60 @@ fn unsafe_code_stands_where_it_is_reviewed() {
     );
 }
 
+/// The names of invariants, such as `S1`, that stand between `open` and `close`.
+fn invariants<'a>(text: &'a str, open: &str, close: &str) -> BTreeSet<&'a str> {
+    let names = text.split(open).skip(1);
+    let names = names.filter_map(|rest| rest.split(close).next());
+    names.filter(|name| is_invariant(name)).collect()
+}
+
+fn is_invariant(name: &str) -> bool {
+    name.len() == 2
+        && name.as_bytes()[0].is_ascii_uppercase()
+        && name.as_bytes()[1].is_ascii_digit()
+}
+
+/// Whether what follows a `SAFETY:` names one of the invariants.
+fn names_one(reason: &str, known: &BTreeSet<&str>) -> bool {
+    let comment = reason.lines().enumerate();
+    let comment = comment.take_while(|(at, line)| *at == 0 || line.trim_start().starts_with("//"));
+    let mut words = comment.flat_map(|(_, line)| line.split(|c: char| !c.is_alphanumeric()));
+    words.any(|word| known.contains(word))
+}
+
+#[test]
+fn unsafe_code_names_its_invariant() {
+    let sources = sources("core/src");
+    let of = |(_, text): &'_ (String, String)| -> BTreeSet<String> {
+        let found = invariants(text, "**", "**");
+        found.into_iter().map(str::to_owned).collect()
+    };
+    let stated: BTreeSet<String> = sources.iter().flat_map(of).collect();
+    let stated: BTreeSet<&str> = stated.iter().map(String::as_str).collect();
+    let page = fs::read_to_string(root().join("docs/VERIFICATION.md")).unwrap();
+    assert_eq!(
+        stated,
+        invariants(&page, "\n| ", " |"),
+        "docs/VERIFICATION.md"
+    );
+    let mut reasons = 0;
+    for (name, text) in &sources {
+        for reason in text.split("SAFETY:").skip(1) {
+            reasons += 1;
+            let line = reason.lines().next().unwrap_or_default();
+            assert!(
+                names_one(reason, &stated),
+                "{name}.rs: no invariant: {line}"
+            );
+        }
+    }
+    assert!(reasons > 20, "the rule looks at nothing");
+    assert!(
+        !names_one(" it is fine\nlet S1 = 0;", &stated)
+            && names_one(" it\n// rests on S1", &stated)
+    );
+}
+
 #[test]
 fn the_outputs_see_snapshots_only() {
     for package in ["exporter", "probe"] {
