@@ -1,21 +1,30 @@
 //! A segment as this process uses it: attached once, for good, and followed through forks.
 
+use std::fs::File;
+
 use once_cell::race::OnceBox;
 
 use crate::cell::{Placement, gauge_cells, gauge_word};
 use crate::error::Error;
+use crate::expiry::Idle;
+use crate::held::{Held, Hold};
+use crate::index::Found;
 use crate::labels::LabelSet;
-use crate::layout::{PAGE_WORDS, Section, family, low_half, series, to_usize};
+use crate::layout::{PAGE_WORDS, Section, family, header, low_half, series, to_usize};
 use crate::loss::Loss;
 use crate::process::{self, Name};
 use crate::proof::step;
-use crate::record::{FamilyRecord, SeriesCells, series_cells};
-use crate::register;
+use crate::record::{FamilyRecord, SeriesCells, series_cells, series_family};
 use crate::rseq::{Geometry, ShardedCells};
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::shape::Shape;
 use crate::sync::{AtomicU64, Ordering, acquire, check, one_step, release};
+use crate::tables::{entry, full};
+use crate::{lock, marks, register};
+
+/// How often a series may be removed under its registrant.
+const TRIES: usize = 1 << 16;
 
 /// A segment with this process's place in it. Lives for ever: handles are plain addresses into it.
 #[derive(Debug)]
@@ -30,6 +39,16 @@ pub(crate) struct Attached {
     own_cells: AtomicU64,
     /// A bit for each own cell that shows zero from its registration on.
     starts_at_zero: Box<[AtomicU64]>,
+    /// The series that handles of this process write to.
+    pub(crate) held: Held,
+    /// What this process knows of idle series.
+    pub(crate) idle: Idle,
+    /// The slot that is being made ready for a child, plus one.
+    pub(crate) heir: AtomicU64,
+    /// The descriptor that was opened for a child, plus one.
+    pub(crate) bequest: AtomicU64,
+    /// Whether the process cannot mark series, and holds a lock instead.
+    is_untracked: AtomicU64,
     /// The shape of each family that this process uses, by family, and that of the sink.
     shapes: Box<[OnceBox<Shape>]>,
     sink_shape: OnceBox<Shape>,
@@ -40,6 +59,8 @@ pub(crate) struct Attached {
 pub(crate) struct Resolved {
     pub(crate) cells: SeriesCells,
     pub(crate) outcome: Outcome,
+    /// The series that is held for it, and its state; none of an overflow series or a sink.
+    pub(crate) found: Option<Found>,
 }
 
 /// Where the updates of a handle go.
@@ -79,6 +100,11 @@ impl Attached {
             starts_at_zero: (0..own_cells.div_ceil(64))
                 .map(|_| AtomicU64::new(0))
                 .collect(),
+            held: Held::new(to_usize(segment.extent(Section::Series).capacity)),
+            idle: Idle::new(to_usize(segment.extent(Section::Series).capacity)),
+            heir: AtomicU64::new(0),
+            bequest: AtomicU64::new(0),
+            is_untracked: AtomicU64::new(0),
             slot: AtomicU64::new(0),
             run: AtomicU64::new(0),
             shapes: (0..families).map(|_| OnceBox::new()).collect(),
@@ -95,21 +121,59 @@ impl Attached {
     ///
     /// Runs in a forked child too: it takes no lock of this process.
     pub(crate) fn claim_slot(&self) {
-        let cells = self.own_cells.load(Ordering::Relaxed);
-        match process::claim_slot(&self.segment, self.name) {
-            Some(slot) if process::commit_cells(&self.segment, slot, cells).is_ok() => {
-                self.use_slot(slot);
-                self.show_zeros();
+        match self.reserve_slot(self.segment.file()) {
+            Ok(slot) => self.use_slot(slot),
+            Err(loss) => {
+                self.go_untracked();
+                self.give_up_slot(loss);
             }
-            Some(_) => self.give_up_slot(Loss::NoSpace),
-            None => self.give_up_slot(Loss::ProcessTable),
         }
+    }
+
+    /// Reserves a slot through a description of the segment's file.
+    pub(crate) fn reserve_slot(&self, file: Option<&File>) -> Result<u32, Loss> {
+        let slot = process::reserve_slot(&self.segment, file).ok_or(Loss::ProcessTable)?;
+        let cells = self.own_cells.load(Ordering::Relaxed);
+        match process::commit_cells(&self.segment, slot, cells) {
+            Ok(()) => Ok(slot),
+            Err(_) => {
+                if let Some(file) = file {
+                    lock::give_up(file, &self.segment, slot);
+                }
+                Err(Loss::NoSpace)
+            }
+        }
+    }
+
+    /// Uses a slot that was reserved for this process.
+    pub(crate) fn use_slot(&self, slot: u32) {
+        process::publish_slot(&self.segment, slot, self.name);
+        self.write_to(slot);
+        self.show_zeros();
+    }
+
+    /// Keeps what this process writes to from being freed, without marks.
+    pub(crate) fn go_untracked(&self) {
+        self.is_untracked.store(1, Ordering::Relaxed);
+        let shared = |file| lock::set(file, libc::F_RDLCK, header::UNTRACKED);
+        if self.segment.file().is_some_and(|file| !shared(file)) {
+            marks::never_free(&self.segment);
+        }
+    }
+
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.is_untracked.load(Ordering::Relaxed) == 0
+    }
+
+    /// In a child that has its parent's lock for processes that cannot mark.
+    pub(crate) fn stay_untracked(&self) {
+        self.is_untracked.store(1, Ordering::Relaxed);
     }
 
     /// Leaves this process without a slot: its gauges go to the sink.
     pub(crate) fn give_up_slot(&self, loss: Loss) {
         self.segment.count_loss(loss);
-        self.use_slot(self.segment.layout.sink_run());
+        self.write_to(self.segment.layout.sink_run());
     }
 
     /// Shows zero in every own cell that starts at it, as a forked child has it from its parent.
@@ -147,11 +211,26 @@ impl Attached {
     #[cfg(all(test, loom))]
     pub(crate) fn share_words(&self) {
         use crate::models::atomic::share;
-        share([&self.slot, &self.run, &self.own_cells]);
+        share([
+            &self.slot,
+            &self.run,
+            &self.own_cells,
+            &self.heir,
+            &self.is_untracked,
+        ]);
+        self.held.share_words();
+        self.idle.share_words();
         share(&self.starts_at_zero);
     }
 
-    fn use_slot(&self, slot: u32) {
+    /// Shows nothing in an own cell any more, here and in forked children.
+    pub(crate) fn forget_zero(&self, index: u32) {
+        if let Some(bits) = self.starts_at_zero.get(index as usize / 64) {
+            one_step("zero kept", bits).fetch_and(!(1 << (index % 64)), Ordering::Relaxed);
+        }
+    }
+
+    fn write_to(&self, slot: u32) {
         // Relaxed: both are only read by this process, which has one thread at attach and in the child.
         self.slot.store(u64::from(slot), Ordering::Relaxed);
         self.run.store(
@@ -160,7 +239,7 @@ impl Attached {
         );
     }
 
-    fn slot(&self) -> u32 {
+    pub(crate) fn slot(&self) -> u32 {
         low_half(self.slot.load(Ordering::Relaxed))
     }
 
@@ -178,14 +257,15 @@ impl Attached {
         &self.segment.words()[section.offset + index as usize]
     }
 
-    /// Registers a series; where that is not possible, resolves to the overflow series or a sink, and says why,
-    /// for the caller to count.
+    /// Registers a series and holds it; where that is not possible, resolves to the overflow series or a sink, and
+    /// says why, for the caller to count.
     pub(crate) fn resolve(
         &self,
         family: (u32, &FamilyRecord),
         labels: &LabelSet,
+        hold: Hold,
     ) -> (Resolved, Option<Loss>) {
-        match self.try_resolve(family, labels) {
+        match self.try_resolve(family, labels, hold) {
             Ok(resolved) => (resolved, None),
             Err(error) => (self.overflow(family, labels), Some(loss_of(&error))),
         }
@@ -201,14 +281,34 @@ impl Attached {
         }
     }
 
-    /// Registers a series, or says why not.
+    /// Registers a series and holds it, or says why not.
     pub(crate) fn try_resolve(
         &self,
         family: (u32, &FamilyRecord),
         labels: &LabelSet,
+        hold: Hold,
     ) -> Result<Resolved, Error> {
-        let (_, cells) = register::series(&self.segment, family, labels, false)?;
-        self.with_own_cells(family.1, cells, Outcome::Series)
+        let found = self.register(family, labels, hold, false)?;
+        let resolved = self.with_own_cells(family.1, found, Outcome::Series);
+        resolved.inspect_err(|_| self.release(found.record))
+    }
+
+    /// A series that this process holds, so that its cells are no other's.
+    fn register(
+        &self,
+        family: (u32, &FamilyRecord),
+        labels: &LabelSet,
+        hold: Hold,
+        is_overflow: bool,
+    ) -> Result<Found, Error> {
+        for _ in 0..TRIES {
+            let found = register::series(&self.segment, family, labels, is_overflow)?;
+            if self.hold(found, hold)? {
+                self.look_around();
+                return Ok(found);
+            }
+        }
+        Err(full(&self.segment, Section::Series))
     }
 
     /// The one overflow series of a family: the first process that needs it makes it.
@@ -224,24 +324,34 @@ impl Attached {
                 shared: 0,
             },
             outcome: Outcome::Sink,
+            found: None,
         };
         let Some(words) = self.segment.entry(Section::Families, index, family::WORDS) else {
             return sink;
         };
-        let made = self.overflow_made(index, &words[family::OVERFLOW]);
-        made.or_else(|| self.make_overflow((index, known), labels, &words[family::OVERFLOW]))
-            .and_then(|cells| self.with_own_cells(known, cells, Outcome::Overflow).ok())
-            .unwrap_or(sink)
+        let word = &words[family::OVERFLOW];
+        let made = self.overflow_made(index, word);
+        // It is never removed: its state does not matter.
+        let found = |record| Found { record, state: 0 };
+        made.or_else(|| self.make_overflow((index, known), labels, word))
+            .and_then(|record| {
+                self.with_own_cells(known, found(record), Outcome::Overflow)
+                    .ok()
+            })
+            .map_or(sink, |resolved| Resolved {
+                found: None,
+                ..resolved
+            })
     }
 
-    /// The cells of the overflow series that the family's word names, if that is one of the family.
-    fn overflow_made(&self, family: u32, word: &AtomicU64) -> Option<SeriesCells> {
+    /// The overflow series that the family's word names, if that is one of the family.
+    fn overflow_made(&self, family: u32, word: &AtomicU64) -> Option<u32> {
         // Pairs with the Release in `make_overflow`: whoever sees the number finds a complete record.
         let record = word.load(acquire("overflow seen")).checked_sub(1)?;
         let record = low_half(record);
         let words = self.segment.entry(Section::Series, record, series::WORDS)?;
-        let is_of_family = words[series::FAMILY].load(Ordering::Relaxed) == u64::from(family);
-        check("overflow is of its family", is_of_family).then(|| series_cells(words))
+        let is_of_family = series_family(words) == family;
+        check("overflow is of its family", is_of_family).then_some(record)
     }
 
     /// Makes the overflow series, unless another process was first: then that one's.
@@ -250,47 +360,50 @@ impl Attached {
         known: (u32, &FamilyRecord),
         labels: &LabelSet,
         word: &AtomicU64,
-    ) -> Option<SeriesCells> {
-        let (record, cells) =
-            register::series(&self.segment, known, &labels.overflow(), true).ok()?;
+    ) -> Option<u32> {
+        let made = self
+            .register(known, &labels.overflow(), Hold::Kept, true)
+            .ok()?;
         step("overflow-made");
         let _ = one_step("overflow named", word).compare_exchange(
             0,
-            u64::from(record) + 1,
+            u64::from(made.record) + 1,
             release("overflow made"),
             Ordering::Relaxed,
         );
-        self.overflow_made(known.0, word).or(Some(cells))
+        self.overflow_made(known.0, word).or(Some(made.record))
     }
 
     /// Makes sure that this process has memory for its own cells of a series.
     fn with_own_cells(
         &self,
         known: &FamilyRecord,
-        cells: SeriesCells,
+        found: Found,
         outcome: Outcome,
     ) -> Result<Resolved, Error> {
+        let words = entry(&self.segment, Section::Series, found.record, series::WORDS)?;
+        let cells = series_cells(words);
         let (own, shared) = gauge_cells(known.spec.kind);
-        let full = |section: Section, capacity| Error::Full {
-            table: section.name(),
-            capacity,
-        };
         if shared > 0 {
             let cells_there = self.segment.extent(Section::SharedCells).capacity;
             if u64::from(cells.shared) + shared > cells_there {
-                return Err(full(Section::SharedCells, cells_there));
+                return Err(full(&self.segment, Section::SharedCells));
             }
         }
         if own > 0 {
             let run = self.segment.extent(Section::ProcessCells).capacity;
             let needed = u64::from(cells.own) + own;
             if needed > run {
-                return Err(full(Section::ProcessCells, run));
+                return Err(full(&self.segment, Section::ProcessCells));
             }
             process::commit_cells(&self.segment, self.slot(), needed)?;
             one_step("own cells raised", &self.own_cells).fetch_max(needed, Ordering::Relaxed);
         }
-        Ok(Resolved { cells, outcome })
+        Ok(Resolved {
+            cells,
+            outcome,
+            found: Some(found),
+        })
     }
 
     /// The sharded cells at entry `first` of a family's section.
@@ -340,52 +453,5 @@ pub(crate) fn loss_of(error: &Error) -> Loss {
         Error::Full { table, .. } if *table == Section::Families.name() => Loss::FamilyTable,
         Error::Io { .. } | Error::Changed { .. } => Loss::NoSpace,
         _ => Loss::Cells,
-    }
-}
-
-/// The segments that this process has attached: a list that only grows, without a lock, so that a child
-/// forked in the middle of an attach can walk it.
-pub(crate) struct List {
-    first: OnceBox<Node>,
-}
-
-struct Node {
-    attached: Attached,
-    next: OnceBox<Node>,
-}
-
-impl List {
-    pub(crate) const fn new() -> List {
-        List {
-            first: OnceBox::new(),
-        }
-    }
-
-    /// The attached segments.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Attached> {
-        std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &node.attached)
-    }
-
-    /// Adds a segment, unless `is_same` finds it there: the one that stays.
-    pub(crate) fn add(&self, attached: Attached, is_same: impl Fn(&Attached) -> bool) -> &Attached {
-        let mut node = Box::new(Node {
-            attached,
-            next: OnceBox::new(),
-        });
-        let mut end = &self.first;
-        loop {
-            if let Some(found) = end.get() {
-                if is_same(&found.attached) {
-                    return &found.attached;
-                }
-                end = &found.next;
-            } else if let Err(refused) = end.set(node) {
-                node = refused;
-            } else if let Some(added) = end.get() {
-                return &added.attached;
-            } else {
-                unreachable!("a box that was set stays set");
-            }
-        }
     }
 }

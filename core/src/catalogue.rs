@@ -3,17 +3,24 @@
 //! A process killed between publishing a record and counting it would hide the record from a reader that
 //! trusts a count. So the reader looks at the records themselves: at those it has not seen, and at those
 //! that were claimed but not published when it last looked.
+//!
+//! Whoever removes a series says before that a removal begins, and after that it is done. While neither count moves,
+//! what was published still is, and a scrape looks at no state again. While they differ, a removal is under way or
+//! its process was killed in it: then every state is looked at, before the cells are read and after.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{PAGE_WORDS, Section, family, low_half, series};
+use crate::layout::{PAGE_WORDS, Section, family, low_half, series, state};
+use crate::marks;
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
+use crate::seats::SeenRemovals;
 use crate::segment::Segment;
 use crate::snapshot::{Damage, Directory, Family, Label, Series};
-use crate::sync::{Ordering, does, in_order};
+use crate::sync::{acquire, check, does, in_order};
+use crate::tables;
 
 /// Damaged records that a snapshot names; more are only as good as these.
 const DAMAGE_MAX: usize = 256;
@@ -21,6 +28,9 @@ const DAMAGE_MAX: usize = 256;
 /// Where the value of one series comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
+    /// Its record, and the state that it was read in.
+    pub(crate) record: u32,
+    pub(crate) state: u64,
     pub(crate) kind: Kind,
     pub(crate) cells: SeriesCells,
     pub(crate) placement: Placement,
@@ -35,8 +45,11 @@ pub(crate) struct Catalogue {
     /// The family record of each family of the directory.
     pub(crate) family_records: Vec<u32>,
     pub(crate) damage: Vec<Damage>,
+    /// Records of removed series that are not free yet.
+    pub(crate) waiting: Vec<u32>,
     families: Watched,
     series: Watched,
+    removals: SeenRemovals,
     is_stale: bool,
 }
 
@@ -48,7 +61,8 @@ type Families = HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>;
 struct Watched {
     section: Section,
     entry_words: usize,
-    seen: u32,
+    /// The state of each record when it was last looked at.
+    states: Vec<u64>,
     unpublished: Vec<u32>,
 }
 
@@ -57,48 +71,58 @@ impl Watched {
         Watched {
             section,
             entry_words,
-            seen: 0,
+            states: Vec::new(),
             unpublished: Vec::new(),
         }
     }
 
-    /// Entries claimed so far whose words have memory.
-    fn count(&self, segment: &Segment) -> u32 {
-        let next = segment.next(self.section).load(Ordering::Relaxed);
-        let with_memory = segment.committed_words(self.section).len() / self.entry_words;
-        let capacity = segment.extent(self.section).capacity;
-        low_half(next.min(with_memory as u64).min(capacity))
+    fn seen(&self) -> u32 {
+        low_half(self.states.len() as u64)
     }
 
-    fn is_published(&self, segment: &Segment, index: u32) -> bool {
+    fn state(&self, segment: &Segment, index: u32) -> u64 {
         let words = segment.entry(self.section, index, self.entry_words);
-        words.is_some_and(|words| record::is_published(&words[0]))
+        // Pairs with the Release that published the record.
+        words.map_or(0, |words| words[0].load(acquire("record seen")))
     }
 
-    /// The records that were published when this was last asked for news.
-    fn published(&self) -> impl Iterator<Item = u32> {
-        // In order, so that it can be searched.
-        let is_published = |index: &u32| self.unpublished.binary_search(index).is_err();
-        (0..self.seen).filter(is_published)
+    /// The records, with their states, that were published when this was last asked for news.
+    fn published(&self) -> Vec<(u32, u64)> {
+        let states = (0u32..).zip(self.states.iter().copied());
+        let published = states.filter(|&(_, now)| state::of(now) == state::PUBLISHED);
+        published.collect()
     }
 
-    /// Whether a record was published that had not been when this was last asked.
-    fn has_news(&mut self, segment: &Segment) -> bool {
-        let count = self.count(segment);
-        let before = self.unpublished.len();
+    /// Whether a record was published that had not been when this was last asked; whether one was removed, if it
+    /// is to look at all of them.
+    fn has_news(&mut self, segment: &Segment, look_at_all: bool) -> bool {
+        let seen = self.seen();
+        self.states.resize(
+            tables::claimed(segment, self.section, self.entry_words).max(seen) as usize,
+            0,
+        );
         let mut unpublished = std::mem::take(&mut self.unpublished);
-        unpublished.retain(|&index| !self.is_published(segment, index));
-        let mut is_new = unpublished.len() < before;
-        for index in self.seen..count {
-            if self.is_published(segment, index) {
-                is_new = true;
-            } else if does("unpublished watched") {
-                unpublished.push(index);
-            }
+        if look_at_all {
+            unpublished = (0..seen).collect();
         }
-        self.seen = self.seen.max(count);
+        unpublished.extend(seen..self.seen());
+        let mut is_new = false;
+        unpublished.retain(|&index| {
+            let now = self.state(segment, index);
+            let before = std::mem::replace(&mut self.states[index as usize], now);
+            let is_published = check("record is published", state::of(now) == state::PUBLISHED);
+            let was_published = state::of(before) == state::PUBLISHED;
+            is_new |= now != before && (is_published || was_published);
+            !is_published && does("unpublished watched")
+        });
         self.unpublished = unpublished;
         is_new
+    }
+
+    /// Records that are in this state among those that are not published.
+    fn in_state(&self, wanted: u64) -> impl Iterator<Item = u32> {
+        let is_wanted = move |&index: &u32| state::of(self.states[index as usize]) == wanted;
+        self.unpublished.iter().copied().filter(is_wanted)
     }
 }
 
@@ -109,23 +133,51 @@ impl Catalogue {
             sources: Vec::new(),
             family_records: Vec::new(),
             damage: Vec::new(),
+            waiting: Vec::new(),
             families: Watched::new(Section::Families, family::WORDS),
             series: Watched::new(Section::Series, series::WORDS),
+            removals: SeenRemovals::default(),
             is_stale: false,
         }
     }
 
-    /// Whether there is something published that the directory does not show.
+    /// Whether there is something published that the directory does not show, or the other way round.
     pub(crate) fn is_stale(&mut self, segment: &Segment) -> bool {
+        let removals = tables::removals(segment).seen();
+        let has_removed = removals != self.removals || !removals.is_settled();
+        self.removals = removals;
         // Series first: a series is published after its family, so no family is missed.
         let (first, second) = in_order(
             "series before families",
-            &mut self.series,
-            &mut self.families,
+            (&mut self.series, has_removed),
+            (&mut self.families, false),
         );
-        self.is_stale |= first.has_news(segment);
-        self.is_stale |= second.has_news(segment);
+        self.is_stale |= first.0.has_news(segment, first.1);
+        self.is_stale |= second.0.has_news(segment, second.1);
+        self.waiting.clear();
+        self.waiting.extend(self.series.in_state(state::REMOVED));
         self.is_stale
+    }
+
+    /// The values that may be those of other series, because their own were removed while they were read.
+    pub(crate) fn removed_since(&self, segment: &Segment) -> Vec<usize> {
+        if self.removals.is_last(tables::removals(segment)) {
+            return Vec::new();
+        }
+        let is_removed = |source: &Source| {
+            let words = segment.entry(Section::Series, source.record, series::WORDS);
+            words.is_none_or(|words| record::is_changed(words, source.state))
+        };
+        let sources = self.sources.iter().enumerate();
+        let removed = sources.filter(|(_, source)| is_removed(source));
+        removed.map(|(at, _)| at).collect()
+    }
+
+    /// How many removed series the process in `slot` may still write to.
+    pub(crate) fn waiting_for(&self, segment: &Segment, slot: u32) -> u64 {
+        let waiting = self.waiting.iter();
+        let held = waiting.filter(|&&record| marks::is_marked(segment, slot, record));
+        held.count() as u64
     }
 
     /// Reads all that was published when the directory was found stale.
@@ -134,7 +186,7 @@ impl Catalogue {
         self.damage.clear();
         let mut budget = Budget::new(segment);
         let mut families = Families::new();
-        for index in self.families.published().collect::<Vec<_>>() {
+        for (index, _) in self.families.published() {
             match read_family(segment, index, &mut budget) {
                 Ok(Some(found)) => drop(families.insert(index, (found, Vec::new()))),
                 Ok(None) => {}
@@ -142,8 +194,8 @@ impl Catalogue {
             }
         }
         let mut names = Names::default();
-        for index in self.series.published().collect::<Vec<_>>() {
-            match read_series(segment, index, &families, &mut budget) {
+        for (index, seen) in self.series.published() {
+            match read_series(segment, (index, seen), &families, &mut budget) {
                 Ok(Some(mut found)) => {
                     found.labels.iter_mut().for_each(|label| names.share(label));
                     let family = families.get_mut(&found.family);
@@ -153,11 +205,11 @@ impl Catalogue {
                 Err(reason) => self.note(Section::Series, index, reason),
             }
         }
-        self.arrange(families);
+        self.arrange(segment, families);
     }
 
     /// Sorts what was read by name and label set, dropping what is there twice.
-    fn arrange(&mut self, families: Families) {
+    fn arrange(&mut self, segment: &Segment, families: Families) {
         let mut sorted: Vec<_> = families.into_iter().collect();
         sorted.sort_unstable_by(|a, b| (&a.1.0.spec.name, a.0).cmp(&(&b.1.0.spec.name, b.0)));
         let mut directory = Directory::default();
@@ -173,6 +225,7 @@ impl Catalogue {
                 continue;
             }
             series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+            drop_replaced(segment, &mut series);
             let count = series.len();
             series.dedup_by(|a, b| a.labels == b.labels);
             if series.len() < count {
@@ -183,6 +236,8 @@ impl Catalogue {
                 );
             }
             let sources = series.iter().map(|series| Source {
+                record: series.index,
+                state: series.state,
                 kind: known.spec.kind,
                 cells: series.cells,
                 placement: known.placement,
@@ -207,6 +262,17 @@ impl Catalogue {
     }
 }
 
+/// Drops series that were removed and registered again while they were read.
+fn drop_replaced(segment: &Segment, series: &mut Vec<SeriesRecord>) {
+    let is_double = |pair: &[SeriesRecord]| pair[0].labels == pair[1].labels;
+    if series.windows(2).any(is_double) {
+        series.retain(|series| {
+            let words = segment.entry(Section::Series, series.index, series::WORDS);
+            words.is_some_and(|words| !record::is_changed(words, series.state))
+        });
+    }
+}
+
 fn read_family(
     segment: &Segment,
     index: u32,
@@ -218,12 +284,12 @@ fn read_family(
 
 fn read_series(
     segment: &Segment,
-    index: u32,
+    (index, seen): (u32, u64),
     families: &Families,
     budget: &mut Budget,
 ) -> Result<Option<SeriesRecord>, &'static str> {
     budget.take_texts(record::label_bytes(segment, index))?;
-    let Some(found) = record::read_series(segment, index)? else {
+    let Some(found) = record::read_series(segment, index, seen)? else {
         return Ok(None);
     };
     let (family, others) = families
@@ -323,6 +389,7 @@ fn family_of(known: FamilyRecord, series: Vec<SeriesRecord>, first: usize) -> Fa
             .map(|series| Series {
                 labels: series.labels,
                 created_unix_nanos: series.created_unix_nanos,
+                identity: (series.index, state::generation(series.state)),
             })
             .collect(),
         first,

@@ -40,7 +40,7 @@ pub struct Dense<H, L> {
 impl<H: Handle, L: BoundedSet> Dense<H, L> {
     /// Registers every combination.
     pub(crate) fn new(family: &Family<H>) -> Result<Dense<H, L>, Error> {
-        if let Some(known) = family.known()
+        if let Some(known) = family.record()
             && L::COUNT as u64 > known.spec.series_limit
         {
             let limit = known.spec.series_limit;

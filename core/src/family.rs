@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use crate::attached::{Attached, Outcome, Resolve};
 use crate::error::Error;
+use crate::held::Hold;
+use crate::index::Found;
 use crate::labels::{self, LabelSet as Canonical, OVERFLOW_VALUE};
-use crate::lookup::{Digest, Lookup, Missed, Part, Query};
+use crate::layout::{Section, series};
+use crate::lookup::{Lookup, Missed, Query};
 use crate::loss::Loss;
+use crate::queries::{Pairs, Typed};
 use crate::record::FamilyRecord;
-use crate::sets::{self, LabelSet, LabelValue, LabelVisitor};
-
-/// Labels of a type of label sets: more than any should have.
-const DIGESTS: usize = 16;
+use crate::sets::{self, LabelSet};
+use crate::sync::{AtomicU64, Ordering};
 
 /// What a program holds to record: one of [`crate::Counter`], [`crate::CounterF64`], [`crate::Gauge`],
 /// [`crate::GaugeF64`], [`crate::Histogram`], [`crate::Info`] and [`crate::StateSet`].
@@ -40,7 +42,26 @@ pub(crate) struct Family<H> {
     /// `None` where not even the family could be registered.
     known: Option<(u32, FamilyRecord)>,
     constant: Constant,
-    lookup: Lookup<H>,
+    lookup: Lookup<Known<H>>,
+}
+
+/// A handle, and how to see that its series is still there.
+#[derive(Clone, Copy)]
+struct Known<H> {
+    handle: H,
+    state: &'static AtomicU64,
+    found: u64,
+}
+
+/// The state of what is never removed.
+static FOR_GOOD: AtomicU64 = AtomicU64::new(0);
+
+impl<H: Copy> Known<H> {
+    /// The handle, unless its series was removed.
+    #[inline(always)]
+    fn live(self) -> Option<H> {
+        (self.state.load(Ordering::Relaxed) == self.found).then_some(self.handle)
+    }
 }
 
 /// The labels that every series of a family has, and what its others may be called.
@@ -84,7 +105,7 @@ impl<H: Handle> Family<H> {
         }
     }
 
-    pub(crate) fn known(&self) -> Option<&FamilyRecord> {
+    pub(crate) fn record(&self) -> Option<&FamilyRecord> {
         self.known.as_ref().map(|(_, record)| record)
     }
 
@@ -95,9 +116,19 @@ impl<H: Handle> Family<H> {
 
     /// Registers a series or finds it, and counts where it had to go elsewhere.
     pub(crate) fn resolve(&self, labels: &Canonical) -> (H, Outcome) {
-        let (handle, outcome, refusal) = self.resolve_uncounted(labels, None);
-        self.count(refusal);
+        let (handle, outcome, _) = self.resolve_held(labels, Hold::Kept);
         (handle, outcome)
+    }
+
+    /// As `resolve`, with the series that is held for the handle.
+    pub(crate) fn resolve_held(
+        &self,
+        labels: &Canonical,
+        hold: Hold,
+    ) -> (H, Outcome, Option<Found>) {
+        let (handle, outcome, found, refusal) = self.resolve_uncounted(labels, None, hold);
+        self.count(refusal);
+        (handle, outcome, found)
     }
 
     /// Registers a series or finds it, unless it is refused already. A refusal is left to be counted.
@@ -105,22 +136,40 @@ impl<H: Handle> Family<H> {
         &self,
         labels: &Canonical,
         refused: Option<Loss>,
-    ) -> (H, Outcome, Option<Loss>) {
+        hold: Hold,
+    ) -> (H, Outcome, Option<Found>, Option<Loss>) {
         let sink = || H::sink(self.attached);
         let Some((index, record)) = &self.known else {
-            return (sink(), Outcome::Sink, None);
+            return (sink(), Outcome::Sink, None, None);
         };
         let family = (*index, record);
         let (resolved, refusal) = match refused {
             Some(loss) => (self.attached.overflow(family, labels), Some(loss)),
-            None => self.attached.resolve(family, labels),
+            None => self.attached.resolve(family, labels, hold),
         };
         let is_series = resolved.outcome != Outcome::Sink;
         let handle = is_series.then(|| H::resolve(self.attached, family, &resolved));
         match handle.flatten() {
-            Some(handle) => (handle, resolved.outcome, refusal),
-            None => (sink(), Outcome::Sink, refusal),
+            Some(handle) => (handle, resolved.outcome, resolved.found, refusal),
+            None => (sink(), Outcome::Sink, None, refusal),
         }
+    }
+
+    /// A handle to be remembered, and why it was refused a series of its own.
+    fn known(&self, labels: &Canonical, refused: Option<Loss>) -> (Known<H>, Option<Loss>) {
+        let (handle, _, found, refusal) = self.resolve_uncounted(labels, refused, Hold::Kept);
+        let word = found.and_then(|found| {
+            let segment = &self.attached.segment;
+            let words = segment.entry(Section::Series, found.record, series::WORDS)?;
+            Some((&words[series::STATE], found.state))
+        });
+        let (state, found) = word.unwrap_or((&FOR_GOOD, 0));
+        let known = Known {
+            handle,
+            state,
+            found,
+        };
+        (known, refusal)
     }
 
     fn count(&self, refusal: Option<Loss>) {
@@ -135,23 +184,31 @@ impl<H: Handle> Family<H> {
         &self,
         missed: Missed,
         query: &impl Query,
-        resolve: impl FnOnce() -> (H, Option<Loss>),
+        resolve: impl Fn() -> (Known<H>, Option<Loss>),
     ) -> H {
         let mut refusal = None;
-        let (handle, is_new) = self.lookup.remember(missed, query, || {
-            let (handle, refused) = resolve();
+        let (known, is_new) = self.lookup.remember(missed, query, || {
+            let (known, refused) = resolve();
             refusal = refused;
-            handle
+            known
         });
         if is_new {
             self.count(refusal);
         }
-        handle
+        known.live().unwrap_or_else(|| self.anew(resolve))
+    }
+
+    /// The handle of a set whose series was removed since it was remembered. What is remembered stays as it is, so
+    /// that each use of the set comes here: such sets are for leases.
+    fn anew(&self, resolve: impl Fn() -> (Known<H>, Option<Loss>)) -> H {
+        let (known, refusal) = resolve();
+        self.count(refusal);
+        known.handle
     }
 
     #[inline(always)]
     fn find<const N: usize>(&self, labels: [(&str, &str); N]) -> Option<H> {
-        self.lookup.find(&Pairs::new(labels)).ok()
+        self.lookup.find(&Pairs::new(labels)).ok()?.live()
     }
 
     /// The series of a set that was not found as it was given.
@@ -172,18 +229,17 @@ impl<H: Handle> Family<H> {
 
     fn learn_present<const N: usize>(&self, labels: [(&str, &str); N], canonical: &Canonical) -> H {
         let query = Pairs::new(labels);
-        self.lookup.find(&query).unwrap_or_else(|missed| {
-            self.learn(missed, &query, || {
-                let (handle, _, refusal) = self.resolve_uncounted(canonical, None);
-                (handle, refusal)
-            })
-        })
+        let resolve = || self.known(canonical, None);
+        match self.lookup.find(&query) {
+            Ok(known) => known.live().unwrap_or_else(|| self.anew(resolve)),
+            Err(missed) => self.learn(missed, &query, resolve),
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn learn_typed<L: LabelSet>(&self, missed: Missed, labels: &L) -> H {
-        self.learn(missed, &Typed::new(labels), || {
+    fn learn_typed<L: LabelSet>(&self, missed: Option<Missed>, labels: &L) -> H {
+        let resolve = || {
             let texts = sets::texts(labels);
             let overflow = || {
                 let names = self.constant.with_names::<L>();
@@ -194,9 +250,12 @@ impl<H: Handle> Family<H> {
                 // The names were checked at registration: a value is too long.
                 Err(_) => (overflow(), Some(Loss::LabelTooLong)),
             };
-            let (handle, _, refusal) = self.resolve_uncounted(&canonical, refused);
-            (handle, refusal)
-        })
+            self.known(&canonical, refused)
+        };
+        match missed {
+            Some(missed) => self.learn(missed, &Typed::new(labels), resolve),
+            None => self.anew(resolve),
+        }
     }
 }
 
@@ -206,6 +265,17 @@ pub(crate) fn pairs<'a, L: LabelSet>(
 ) -> Vec<(&'static str, &'a str)> {
     let names = L::NAMES.iter().copied();
     names.zip(texts.iter().map(|text| &**text)).collect()
+}
+
+impl<H: Handle> Family<H> {
+    pub(crate) fn attached(&self) -> &'static Attached {
+        self.attached
+    }
+
+    /// The number of its record, if it has one.
+    pub(crate) fn index(&self) -> Option<u32> {
+        self.known.as_ref().map(|(index, _)| *index)
+    }
 }
 
 impl<H: Handle> FamilyHandle<H> {
@@ -268,174 +338,12 @@ impl<H: Handle, L: LabelSet> Labelled<H, L> {
     pub fn with<Q: LabelSet<Static = L>>(&self, labels: &Q) -> H {
         let family = &*self.handle.family;
         match family.lookup.find(&Typed::new(labels)) {
-            Ok(handle) => handle,
-            Err(missed) => family.learn_typed(missed, labels),
+            Ok(known) => match known.live() {
+                Some(handle) => handle,
+                None => family.learn_typed(None, labels),
+            },
+            Err(missed) => family.learn_typed(Some(missed), labels),
         }
-    }
-}
-
-/// Labels by name, in any order.
-struct Pairs<'a, const N: usize> {
-    labels: [(&'a str, &'a str); N],
-    digests: [(Digest, Digest); N],
-}
-
-/// Loops, because the compiler leaves adapters over arrays out of line.
-impl<'a, const N: usize> Pairs<'a, N> {
-    #[inline(always)]
-    fn new(labels: [(&'a str, &'a str); N]) -> Pairs<'a, N> {
-        let mut digests = [(Digest::EMPTY, Digest::EMPTY); N];
-        for (digest, (name, value)) in digests.iter_mut().zip(labels) {
-            *digest = (Digest::of(name), Digest::of(value));
-        }
-        Pairs { labels, digests }
-    }
-
-    #[inline(always)]
-    fn is_at(&self, at: usize, [name, value]: &[Part; 2]) -> bool {
-        let (of_name, of_value) = self.digests[at];
-        name.is(of_name, self.labels[at].0) && value.is(of_value, self.labels[at].1)
-    }
-
-    #[inline(never)]
-    fn is_anywhere(&self, part: &[Part; 2]) -> bool {
-        (0..N).any(|at| self.is_at(at, part))
-    }
-}
-
-impl<const N: usize> Query for Pairs<'_, N> {
-    #[inline(always)]
-    fn hash(&self, seed: u64) -> u64 {
-        let mut sum = 0u64;
-        for ((name, value), (of_name, of_value)) in self.labels.iter().zip(self.digests) {
-            // A sum, because the order does not matter.
-            sum = sum.wrapping_add(of_value.hash(of_name.hash(seed, name), value));
-        }
-        sum
-    }
-
-    /// Every name of a key is there once, so as many labels that cover the key are the same set.
-    #[inline(always)]
-    fn is(&self, key: &[Part]) -> bool {
-        let (kept, _) = key.as_chunks::<2>();
-        if kept.len() != N {
-            return false;
-        }
-        for (at, part) in kept.iter().enumerate() {
-            if !self.is_at(at, part) && !self.is_anywhere(part) {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn key(&self) -> Box<[Part]> {
-        let pairs = self.labels.iter().zip(self.digests);
-        let parts = pairs.flat_map(|((name, value), (of_name, of_value))| {
-            [Part::new(of_name, name), Part::new(of_value, value)]
-        });
-        parts.collect()
-    }
-}
-
-/// A set of one type, whose names go without saying.
-struct Typed<'a, L> {
-    labels: &'a L,
-    digests: [Digest; DIGESTS],
-}
-
-impl<'a, L: LabelSet> Typed<'a, L> {
-    #[inline(always)]
-    fn new(labels: &'a L) -> Typed<'a, L> {
-        const {
-            assert!(
-                L::NAMES.len() <= DIGESTS,
-                "a label set has at most 16 labels"
-            )
-        };
-        let mut digests = [Digest::EMPTY; DIGESTS];
-        let mut at = 0;
-        labels.visit(&mut Each(|value: Value<'_>| {
-            digests[at] = value.digest();
-            at += 1;
-        }));
-        Typed { labels, digests }
-    }
-
-    /// Shows every value with its digest.
-    #[inline(always)]
-    fn each(&self, mut show: impl FnMut(Digest, &str)) {
-        let mut at = 0;
-        self.labels.visit(&mut Each(|value: Value<'_>| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Number(_) => "",
-            };
-            show(self.digests[at], text);
-            at += 1;
-        }));
-    }
-}
-
-impl<L: LabelSet> Query for Typed<'_, L> {
-    #[inline(always)]
-    fn hash(&self, seed: u64) -> u64 {
-        let mut hash = seed;
-        self.each(|digest, text| hash = digest.hash(hash, text));
-        hash
-    }
-
-    #[inline(always)]
-    fn is(&self, key: &[Part]) -> bool {
-        let mut parts = key.iter();
-        let mut is = true;
-        self.each(|digest, text| {
-            is = is && parts.next().is_some_and(|part| part.is(digest, text));
-        });
-        is
-    }
-
-    fn key(&self) -> Box<[Part]> {
-        let mut key = Vec::with_capacity(L::NAMES.len());
-        self.each(|digest, text| key.push(Part::new(digest, text)));
-        key.into()
-    }
-}
-
-/// A value of a label set.
-enum Value<'a> {
-    Text(&'a str),
-    /// A number, or the place of a value in its domain.
-    Number(i128),
-}
-
-impl Value<'_> {
-    #[inline(always)]
-    fn digest(&self) -> Digest {
-        match self {
-            Value::Text(text) => Digest::of(text),
-            Value::Number(number) => Digest::of_number(*number),
-        }
-    }
-}
-
-/// A visitor that hands every value on.
-struct Each<F>(F);
-
-impl<F: FnMut(Value<'_>)> LabelVisitor for Each<F> {
-    #[inline(always)]
-    fn text(&mut self, value: &str) {
-        self.0(Value::Text(value));
-    }
-
-    #[inline(always)]
-    fn number(&mut self, value: i128) {
-        self.0(Value::Number(value));
-    }
-
-    #[inline(always)]
-    fn bounded<V: LabelValue>(&mut self, value: V) {
-        self.0(Value::Number(value.index() as i128));
     }
 }
 

@@ -147,10 +147,21 @@ impl LabelSet {
         }
     }
 
+    /// Whether it is that of an overflow series.
+    pub(crate) fn is_overflow(&self) -> bool {
+        let labels = decode(&self.bytes).unwrap_or_default();
+        is_overflow(&labels)
+    }
+
     /// The canonical bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// Whether a label set is that of an overflow series, which is never removed.
+pub(crate) fn is_overflow(labels: &[Label]) -> bool {
+    !labels.is_empty() && labels.iter().all(|label| label.value == OVERFLOW_VALUE)
 }
 
 fn encode(sorted: &[(&str, &str)]) -> Vec<u8> {

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::host;
-use crate::loss::Loss;
+pub(crate) use crate::offsets::{
+    PAGE_BYTES, PAGE_WORDS, family, header, process, series, sink, state,
+};
 pub(crate) use crate::word::{halves, low_half, split, to_usize};
 
 /// First word of every segment: "TACHOGRF" in little-endian bytes.
@@ -17,142 +19,6 @@ pub(crate) const VERSION: (u32, u32) = (1, 0);
 pub(crate) const REQUIRED_FEATURES: u64 = 0;
 /// Feature bits that a build may ignore.
 pub(crate) const OPTIONAL_FEATURES: u64 = 0;
-
-/// The unit that memory is committed in, and the distance between the shards of a counter.
-pub(crate) const PAGE_BYTES: u64 = 4096;
-/// Words of a page, and cells of a counter block.
-pub(crate) const PAGE_WORDS: usize = 512;
-
-/// Word offsets in the header. Everything below [`header::MUTABLE`] is written once, before the segment
-/// has a name, and covered by the checksum.
-pub(crate) mod header {
-    pub(crate) const MAGIC: usize = 0;
-    pub(crate) const VERSION: usize = 1;
-    pub(crate) const CHECKSUM: usize = 2;
-    pub(crate) const REQUIRED_FEATURES: usize = 3;
-    pub(crate) const OPTIONAL_FEATURES: usize = 4;
-    pub(crate) const BYTES: usize = 5;
-    pub(crate) const BOOT_ID: usize = 6;
-    pub(crate) const CREATED_UNIX_NANOS: usize = 8;
-    pub(crate) const INSTANCE: usize = 9;
-    pub(crate) const SHARDS: usize = 10;
-    pub(crate) const PAGE_BYTES: usize = 11;
-    pub(crate) const SECTIONS: usize = 16;
-    pub(crate) const SECTION_WORDS: usize = 4;
-    pub(crate) const SECTIONS_MAX: usize = 32;
-    pub(crate) const MUTABLE: usize = 256;
-    /// Next free entry of each section, by kind.
-    pub(crate) const NEXT: usize = MUTABLE;
-    /// Committed words of each section, by kind.
-    pub(crate) const COMMITTED: usize = NEXT + SECTIONS_MAX;
-    /// Loss counts, by reason.
-    pub(crate) const LOSSES: usize = COMMITTED + SECTIONS_MAX;
-    /// Verdict of the restartable-sequence self-test on this boot: 0 unknown, 1 passed, 2 failed.
-    pub(crate) const SELF_TEST: usize = LOSSES + 64;
-    /// Of a segment of another boot: the instance that shall replace it, 0 for none yet.
-    pub(crate) const SUCCESSOR: usize = SELF_TEST + 1;
-    pub(crate) const WORDS: usize = super::PAGE_WORDS;
-}
-const _: () = {
-    assert!(header::SECTIONS + header::SECTIONS_MAX * header::SECTION_WORDS <= header::MUTABLE);
-    assert!(header::SUCCESSOR < header::WORDS);
-    assert!(Loss::ALL.len() <= 64);
-};
-
-/// Word offsets in a process slot.
-pub(crate) mod process {
-    /// State in the low byte, generation above it.
-    pub(crate) const STATE: usize = 0;
-    /// Process id in the low half, [`crate::Recording`] code in the high half.
-    pub(crate) const PID: usize = 1;
-    pub(crate) const START_TICKS: usize = 2;
-    pub(crate) const PID_NAMESPACE: usize = 3;
-    pub(crate) const ATTACHED_UNIX_NANOS: usize = 4;
-    /// How many of the process's own cells are committed.
-    pub(crate) const CELLS_COMMITTED: usize = 5;
-    pub(crate) const NAME_BYTES: usize = 6;
-    pub(crate) const NAME: usize = 7;
-    pub(crate) const NAME_WORDS: usize = 8;
-    pub(crate) const WORDS: usize = 16;
-}
-const _: () = assert!(process::NAME + process::NAME_WORDS <= process::WORDS);
-
-/// Word offsets in a family record.
-pub(crate) mod family {
-    /// State in the low byte, generation above it.
-    pub(crate) const STATE: usize = 0;
-    pub(crate) const HASH: usize = 1;
-    /// Type and gauge mode.
-    pub(crate) const KIND: usize = 2;
-    /// Word offset of its texts in the string arena: name, help, unit, states, one after another.
-    pub(crate) const TEXT: usize = 3;
-    /// Bytes of name (low half) and help (high half).
-    pub(crate) const NAME_HELP_BYTES: usize = 4;
-    /// Bytes of unit (low half) and states (high half; each state ends with a newline).
-    pub(crate) const UNIT_STATES_BYTES: usize = 5;
-    pub(crate) const SCALE: usize = 6;
-    /// Log-linear: precision + 1. Explicit: 0.
-    pub(crate) const PRECISION: usize = 7;
-    /// Log-linear: highest value. Explicit: how many bounds.
-    pub(crate) const BUCKETS: usize = 8;
-    /// Word offset of explicit bounds in the string arena.
-    pub(crate) const BOUNDS: usize = 9;
-    /// Shards of a histogram: CPU shards (low half) and fallback shards (high half).
-    pub(crate) const SHARDS: usize = 10;
-    pub(crate) const SERIES_LIMIT: usize = 11;
-    /// How many series it has (low half) and the record offered for the next seat, plus one (high half).
-    pub(crate) const SEATS: usize = 12;
-    /// The overflow series, plus one.
-    pub(crate) const OVERFLOW: usize = 13;
-    /// Registrations folded into the overflow series.
-    pub(crate) const OVERFLOWED: usize = 14;
-    pub(crate) const CREATED_UNIX_NANOS: usize = 15;
-    pub(crate) const WORDS: usize = 16;
-}
-
-/// Word offsets in a series record.
-pub(crate) mod series {
-    /// State in the low byte, generation above it.
-    pub(crate) const STATE: usize = 0;
-    pub(crate) const HASH: usize = 1;
-    /// Index of its family.
-    pub(crate) const FAMILY: usize = 2;
-    /// Word offset of its label set in the string arena (low half) and its bytes (high half).
-    pub(crate) const LABELS: usize = 3;
-    /// First sharded cell: an index of the counter section or a page of the histogram section.
-    pub(crate) const CELL: usize = 4;
-    /// Per-process cell (low half) and shared cell (high half), 0 for none.
-    pub(crate) const OWN_SHARED: usize = 5;
-    pub(crate) const CREATED_UNIX_NANOS: usize = 6;
-    pub(crate) const WORDS: usize = 8;
-}
-
-/// States of a record or slot, in the low byte of its state word.
-pub(crate) mod state {
-    /// Never used, or claimed and not filled: whoever claimed it may be dead, nobody waits for it.
-    pub(crate) const FREE: u64 = 0;
-    /// Filled and visible.
-    pub(crate) const PUBLISHED: u64 = 1;
-
-    pub(crate) const fn of(word: u64) -> u64 {
-        word & 0xff
-    }
-    pub(crate) const fn generation(word: u64) -> u64 {
-        word >> 8
-    }
-    pub(crate) const fn word(state: u64, generation: u64) -> u64 {
-        (generation << 8) | state
-    }
-}
-
-/// First cells of the counter section: where updates go that have no series.
-pub(crate) mod sink {
-    pub(crate) const COUNTER: usize = 0;
-    pub(crate) const COUNTER_F64: usize = 1;
-    /// Sum, then the one bucket.
-    pub(crate) const HISTOGRAM: usize = 2;
-    pub(crate) const CELLS: usize = 4;
-}
 
 /// The kinds of sections. The value is the kind in the section table and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,12 +34,12 @@ pub(crate) enum Section {
     ProcessCells = 8,
     Counters = 9,
     Histograms = 10,
-    // Reserved, for sections that come later and that a reader may skip:
-    // 11 exemplars, 12 events, 13 watches, 14 reclaim bitmaps.
+    Marks = 14,
+    // Reserved, for sections that come later and that a reader may skip: 11 exemplars, 12 events, 13 watches.
 }
 
 impl Section {
-    pub(crate) const ALL: [Section; 10] = [
+    pub(crate) const ALL: [Section; 11] = [
         Section::Processes,
         Section::Families,
         Section::FamilyIndex,
@@ -184,7 +50,10 @@ impl Section {
         Section::ProcessCells,
         Section::Counters,
         Section::Histograms,
+        Section::Marks,
     ];
+    /// One more than the largest kind.
+    pub(crate) const KINDS: usize = Section::Marks as usize + 1;
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -198,6 +67,7 @@ impl Section {
             Section::ProcessCells => "process_cells",
             Section::Counters => "counter_cells",
             Section::Histograms => "histogram_pages",
+            Section::Marks => "marks",
         }
     }
 }
@@ -232,7 +102,7 @@ pub(crate) struct Layout {
     pub(crate) cpu_shards: u32,
     pub(crate) fallback_shards: u32,
     pub(crate) words: usize,
-    extents: [Extent; Section::ALL.len() + 1],
+    extents: [Extent; Section::KINDS],
 }
 
 impl Layout {
@@ -244,7 +114,7 @@ impl Layout {
             cpu_shards,
             fallback_shards,
             words: header::WORDS,
-            extents: [Extent::default(); Section::ALL.len() + 1],
+            extents: [Extent::default(); Section::KINDS],
         };
         for section in Section::ALL {
             let (capacity, words) = match section {
@@ -267,6 +137,11 @@ impl Layout {
                 Section::Histograms => {
                     let pages = capacities.histogram_bytes.div_ceil(PAGE_BYTES);
                     (pages, pages * page)
+                }
+                Section::Marks => {
+                    // A bit for each series and process.
+                    let run = capacities.series.div_ceil(64).next_multiple_of(page);
+                    (run, run * capacities.processes)
                 }
             };
             let words = to_usize(words.next_multiple_of(page));
@@ -295,6 +170,13 @@ impl Layout {
         let extent = self.extent(Section::ProcessCells);
         let cells = to_usize(extent.capacity);
         (extent.offset + slot as usize * cells, cells)
+    }
+
+    /// The words of one process's marks: `(offset, words)`.
+    pub(crate) fn marks_run(&self, slot: u32) -> (usize, usize) {
+        let extent = self.extent(Section::Marks);
+        let words = to_usize(extent.capacity);
+        (extent.offset + slot as usize * words, words)
     }
 
     /// The run that processes without a slot write to.
@@ -360,7 +242,7 @@ impl Layout {
             cpu_shards,
             fallback_shards,
             words: to_usize(words[header::BYTES] / 8),
-            extents: [Extent::default(); Section::ALL.len() + 1],
+            extents: [Extent::default(); Section::KINDS],
         };
         layout
             .parse_sections(words)
@@ -416,6 +298,7 @@ impl Layout {
             return Err("the shard counts are impossible".into());
         }
         let processes = self.extent(Section::Processes).capacity;
+        let series = self.extent(Section::Series).capacity;
         for section in Section::ALL {
             let extent = self.extent(section);
             let needed = match section {
@@ -425,12 +308,14 @@ impl Layout {
                 Section::ProcessCells => extent.capacity.checked_mul(processes.saturating_add(1)),
                 Section::Counters => extent.capacity.checked_mul(self.shards() as u64),
                 Section::Histograms => extent.capacity.checked_mul(PAGE_WORDS as u64),
+                Section::Marks => extent.capacity.checked_mul(processes),
                 Section::FamilyIndex
                 | Section::SeriesIndex
                 | Section::Strings
                 | Section::SharedCells => Some(extent.capacity),
             };
-            let fits = needed.is_some_and(|needed| needed <= extent.words as u64);
+            let fits = needed.is_some_and(|needed| needed <= extent.words as u64)
+                && (section != Section::Marks || extent.capacity * 64 >= series);
             let is_index = matches!(section, Section::FamilyIndex | Section::SeriesIndex);
             if !fits
                 || extent.capacity == 0
@@ -470,9 +355,9 @@ impl Identity {
     }
 }
 
-/// An index twice as large as its table, so that a probe always meets an empty entry.
+/// As many lists as entries, so that a list has about one.
 fn index_capacity(entries: u64) -> u64 {
-    (entries * 2).next_power_of_two()
+    entries.next_power_of_two()
 }
 
 fn sized(capacity: u64, entry_words: usize) -> (u64, u64) {

@@ -47,33 +47,47 @@ mod create;
 mod declare;
 mod dense;
 mod error;
+mod expiry;
 mod family;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
 mod fork;
+mod free;
 mod gauge;
 #[cfg(all(test, not(loom)))]
 mod heap_tests;
+mod held;
 mod histogram;
+mod holding;
 mod host;
 mod index;
 mod labels;
 mod layout;
+#[cfg(not(all(test, loom)))]
+mod lease;
+#[cfg(not(all(test, loom)))]
+mod list;
+mod lock;
+mod looked;
 mod lookup;
 mod loss;
+mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
 #[cfg(all(test, loom))]
 mod models;
+mod offsets;
 #[cfg(not(all(test, loom)))]
 mod options;
 mod process;
 mod proof;
+mod queries;
 #[cfg(not(all(test, loom)))]
 mod reader;
 mod record;
 mod register;
+mod removal;
 mod rseq;
 mod schema;
 mod seats;
@@ -81,7 +95,11 @@ mod segment;
 mod sets;
 mod shape;
 mod snapshot;
+mod supply;
+#[cfg(not(all(test, loom)))]
+mod sweeper;
 mod sync;
+mod tables;
 mod text;
 mod unit;
 mod values;
@@ -99,11 +117,14 @@ pub use counter::{Counter, CounterF64};
 pub use declare::{Field, Metrics, Scope, TestSegment};
 pub use dense::Dense;
 pub use error::Error;
+pub use expiry::Swept;
 pub use family::{FamilyHandle, Handle, Labelled};
 #[cfg(not(all(test, loom)))]
 pub use fault::install_fault_guard;
 pub use gauge::{Gauge, GaugeF64, Info, StateSet};
 pub use histogram::{Histogram, Timer};
+#[cfg(not(all(test, loom)))]
+pub use lease::Lease;
 pub use loss::{Loss, LossClass, Losses};
 #[cfg(not(all(test, loom)))]
 pub use options::{SegmentOptions, default_path};
@@ -115,8 +136,10 @@ pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
     Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
-    Recording, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
+    Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
+#[cfg(not(all(test, loom)))]
+pub use sweeper::Sweeper;
 #[cfg(feature = "derive")]
 pub use tachograph_derive::{LabelSet, LabelValue, Metrics};
 pub use unit::{Scale, Unit};

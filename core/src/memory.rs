@@ -36,6 +36,7 @@ const CLAIMED_MAX: usize = 1 << 27;
 /// has less memory than that.
 pub(crate) fn look(segment: &mut Segment) -> io::Result<bool> {
     segment.memory().runs().clear();
+    segment.memory().marks().clear();
     for section in READ {
         *segment.memory().section(section) = claimed(segment, section);
     }
@@ -44,6 +45,8 @@ pub(crate) fn look(segment: &mut Segment) -> io::Result<bool> {
     }
     let runs = claimed_runs(segment);
     *segment.memory().runs() = runs;
+    let marks = claimed_marks(segment);
+    *segment.memory().marks() = marks;
     has_memory(segment)
 }
 
@@ -75,11 +78,22 @@ fn claimed(segment: &Segment, section: Section) -> usize {
 }
 
 fn claimed_runs(segment: &Segment) -> Vec<usize> {
+    let run = segment.extent(Section::ProcessCells).capacity;
+    by_slot(segment, process::CELLS_COMMITTED, to_usize(run))
+}
+
+/// A copy has none: they tell of processes that write to another file.
+fn claimed_marks(segment: &Segment) -> Vec<usize> {
+    let run = segment.extent(Section::Marks).capacity;
+    by_slot(segment, process::MARKS_COMMITTED, to_usize(run))
+}
+
+/// What each slot claims, up to a `run`.
+fn by_slot(segment: &Segment, word: usize, run: usize) -> Vec<usize> {
     let capacity = to_usize(segment.extent(Section::Processes).capacity);
-    let run = to_usize(segment.extent(Section::ProcessCells).capacity);
     let words = segment.committed_words(Section::Processes);
     let slots = words.chunks_exact(process::WORDS).take(capacity);
-    let mark = |slot: &[AtomicU64]| to_usize(claim::committed(&slot[process::CELLS_COMMITTED]));
+    let mark = |slot: &[AtomicU64]| to_usize(claim::committed(&slot[word]));
     slots.map(|slot| mark(slot).min(run)).collect()
 }
 

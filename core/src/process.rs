@@ -13,20 +13,17 @@
 //! its copy than before drops the copy.
 
 use std::fs::File;
-use std::os::fd::AsFd;
-
-use nix::fcntl::FcntlArg;
 
 use crate::error::Error;
 use crate::layout::{PAGE_WORDS, Section, halves, process, split, state};
 use crate::proof::step;
-use crate::rseq;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Recording};
 use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, does, release, release_fence,
 };
 use crate::text;
+use crate::{lock, marks, rseq};
 
 /// Facts that a process tells of itself.
 #[derive(Debug, Clone, Copy)]
@@ -101,10 +98,9 @@ fn start_ticks() -> Option<u64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// Claims a slot: the first one whose lock `try_lock` gets. `prepare` makes its own cells ready.
-pub(crate) fn claim(
+/// Reserves a slot: the first one whose lock `try_lock` gets. `prepare` makes its cells and marks ready.
+pub(crate) fn reserve(
     slots: &[AtomicU64],
-    facts: &Facts,
     mut try_lock: impl FnMut(u32) -> bool,
     mut prepare: impl FnMut(u32),
 ) -> Option<u32> {
@@ -125,16 +121,21 @@ pub(crate) fn claim(
         if does("slot cells cleared") {
             prepare(slot);
         }
-        fill(words, facts);
-        // Release: who sees the slot published sees its facts. Pairs with the Acquire in `read`.
-        words[process::STATE].store(
-            state::word(state::PUBLISHED, generation),
-            release("slot publish"),
-        );
-        step("slot-published");
         return Some(slot);
     }
     None
+}
+
+/// Fills a reserved slot, by the process that it is for.
+pub(crate) fn publish(words: &[AtomicU64], facts: &Facts) {
+    fill(words, facts);
+    let reserved = words[process::STATE].load(Ordering::Relaxed);
+    // Release: who sees the slot published sees its facts. Pairs with the Acquire in `read`.
+    words[process::STATE].store(
+        state::to(reserved, state::PUBLISHED),
+        release("slot publish"),
+    );
+    step("slot-published");
 }
 
 fn fill(words: &[AtomicU64], facts: &Facts) {
@@ -181,6 +182,7 @@ pub(crate) fn read(words: &[AtomicU64], slot: u32) -> Option<(u64, Process)> {
         name: String::from_utf8_lossy(&name).into_owned(),
         recording: Recording::from_code(u64::from(recording)),
         alive: false,
+        holds_removed: 0,
     };
     is_unchanged(words, before).then_some((before, process))
 }
@@ -193,17 +195,25 @@ pub(crate) fn is_unchanged(words: &[AtomicU64], before: u64) -> bool {
     check("slot is unchanged", now == before)
 }
 
-/// Claims a slot of `segment` for this process. `None` where every slot is taken.
-pub(crate) fn claim_slot(segment: &Segment, name: Name) -> Option<u32> {
-    let facts = Facts::of_this_process(name);
+/// Reserves a slot of `segment` through a description of its file. `None` where every slot is taken.
+pub(crate) fn reserve_slot(segment: &Segment, file: Option<&File>) -> Option<u32> {
     let extent = segment.extent(Section::Processes);
     let slots = &segment.section(Section::Processes)
         [..crate::layout::to_usize(extent.capacity) * process::WORDS];
-    let try_lock = |slot| match segment.file() {
-        Some(file) => try_lock(file, segment, slot),
-        None => true,
-    };
-    claim(slots, &facts, try_lock, |slot| clear_cells(segment, slot))
+    let try_lock = |slot| file.is_none_or(|file| lock::try_lock(file, segment, slot));
+    reserve(slots, try_lock, |slot| {
+        // Before any mark is set: whoever looks at marks looks at this slot too.
+        lock::count_slot(segment.next(Section::Processes), slot);
+        clear_cells(segment, slot);
+        marks::clear_all(segment, slot);
+    })
+}
+
+/// Publishes the facts of this process in a slot that was reserved for it.
+pub(crate) fn publish_slot(segment: &Segment, slot: u32, name: Name) {
+    if let Some(words) = segment.entry(Section::Processes, slot, process::WORDS) {
+        publish(words, &Facts::of_this_process(name));
+    }
 }
 
 /// Zeroes the cells that a former holder of the slot left.
@@ -230,30 +240,4 @@ pub(crate) fn commit_cells(segment: &Segment, slot: u32, cells: u64) -> Result<(
         segment.commit_run(slot, cells)?;
         Ok(cells.next_multiple_of(PAGE_WORDS as u64).min(run as u64))
     })
-}
-
-/// Whether the kernel holds a lock on the slot: whether its process lives. Works on a read-only file.
-pub(crate) fn is_alive(file: &File, segment: &Segment, slot: u32) -> bool {
-    let mut lock = lock_of(segment, slot);
-    match nix::fcntl::fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut lock)) {
-        Ok(_) => i32::from(lock.l_type) != libc::F_UNLCK,
-        Err(_) => false,
-    }
-}
-
-fn try_lock(file: &File, segment: &Segment, slot: u32) -> bool {
-    let lock = lock_of(segment, slot);
-    nix::fcntl::fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)).is_ok()
-}
-
-/// An exclusive lock on the slot's first byte.
-fn lock_of(segment: &Segment, slot: u32) -> libc::flock {
-    let word = segment.extent(Section::Processes).offset + slot as usize * process::WORDS;
-    libc::flock {
-        l_type: i16::try_from(libc::F_WRLCK).expect("a small constant"),
-        l_whence: i16::try_from(libc::SEEK_SET).expect("a small constant"),
-        l_start: i64::try_from(word * 8).expect("a segment is smaller than 2^63 bytes"),
-        l_len: 1,
-        l_pid: 0,
-    }
 }

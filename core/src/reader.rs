@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
-use crate::create;
 use crate::error::Error;
 use crate::layout::{Section, family, header, process, sink};
 use crate::loss::{Loss, Losses};
 use crate::memory;
 use crate::process as slots;
 use crate::segment::Segment;
-use crate::snapshot::{Process, SegmentInfo, Snapshot, TableFill};
+use crate::snapshot::{Process, Removals, SegmentInfo, Snapshot, TableFill, Value};
 use crate::sync::Ordering;
 use crate::values::{self, Living, Pass};
+use crate::{create, lock};
 
 /// A segment mapped for reading.
 #[derive(Debug)]
@@ -118,6 +118,9 @@ impl Reader {
             values.extend(sources.iter().map(|source| pass.value(family, source)));
         }
         let bucket_counts = pass.bucket_counts;
+        for removed in self.catalogue.removed_since(&self.segment) {
+            values[removed] = Value::Absent;
+        }
         Snapshot {
             time_unix_nanos,
             segment: self.info(),
@@ -127,6 +130,7 @@ impl Reader {
             directory,
             processes,
             losses: self.losses(),
+            removals: self.removals(),
             damage: self.catalogue.damage.clone(),
         }
     }
@@ -146,15 +150,26 @@ impl Reader {
                 continue;
             };
             process.alive = match self.segment.file() {
-                Some(file) => self.segment.this_boot && slots::is_alive(file, &self.segment, slot),
+                Some(file) => self.segment.this_boot && lock::is_alive(file, &self.segment, slot),
                 None => true,
             };
             if process.alive {
                 living.extend(Living::copy(&self.segment, &process, before));
+                process.holds_removed = self.catalogue.waiting_for(&self.segment, slot);
             }
             processes.push(process);
         }
         (processes, living)
+    }
+
+    fn removals(&self) -> Removals {
+        let count = |word: usize| self.segment.words()[word].load(Ordering::Relaxed);
+        Removals {
+            removed: count(header::REMOVED),
+            reclaimed: count(header::RECLAIMED),
+            waiting: self.catalogue.waiting.len() as u64,
+            untracked: count(header::UNTRACKED),
+        }
     }
 
     fn overflowed(&self) -> Vec<u64> {
@@ -226,6 +241,8 @@ impl Reader {
             Section::FamilyIndex => (next(Section::Families), committed),
             Section::SeriesIndex => (next(Section::Series), committed),
             Section::ProcessCells => (next(section), self.process_words()),
+            Section::Series => (next(section).saturating_sub(self.free_series()), committed),
+            Section::Marks => self.marks(),
             _ => (next(section), committed),
         };
         TableFill {
@@ -241,6 +258,25 @@ impl Reader {
         self.segment
             .committed_words(Section::Processes)
             .chunks_exact(process::WORDS)
+    }
+
+    /// Records that were used and are free again.
+    fn free_series(&self) -> u64 {
+        self.segment.words()[header::FREE].load(Ordering::Relaxed)
+    }
+
+    /// Words of marks that a process has at most so far, and those that have memory, over all slots.
+    fn marks(&self) -> (u64, u64) {
+        let run = self.segment.extent(Section::Marks).capacity;
+        let words = self.slot_words();
+        let committed = words.map(|words| {
+            words[process::MARKS_COMMITTED]
+                .load(Ordering::Relaxed)
+                .min(run)
+        });
+        let series = self.segment.next(Section::Series).load(Ordering::Relaxed);
+        let used = series.div_ceil(64).min(run);
+        (used, committed.fold(0, u64::saturating_add))
     }
 
     fn slots_used(&self) -> u64 {

@@ -8,7 +8,9 @@ use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
 use crate::snapshot::Label;
-use crate::sync::{AtomicU64, Ordering, acquire, check, release};
+use crate::sync::{
+    AtomicU64, Ordering, acquire, acquire_fence, check, one_step, release, release_fence,
+};
 use crate::text;
 use crate::unit::{Scale, Unit};
 use crate::{host, labels};
@@ -29,6 +31,8 @@ pub(crate) struct FamilySpec {
     pub(crate) states: Vec<String>,
     pub(crate) series_limit: u64,
     pub(crate) sharding: Sharding,
+    /// How long a series is kept that nobody writes to; 0 for ever.
+    pub(crate) keep_nanos: u64,
 }
 
 impl FamilySpec {
@@ -96,6 +100,8 @@ impl FamilySpec {
             (family::OVERFLOW, 0),
             (family::OVERFLOWED, 0),
             (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
+            (family::KEEP_NANOS, self.keep_nanos),
+            (family::OPERATION, 0),
         ];
         for (word, value) in words {
             record[word].store(value, Ordering::Relaxed);
@@ -209,6 +215,7 @@ pub(crate) fn read_published_family(
         states: states.lines().map(str::to_owned).collect(),
         series_limit: load(family::SERIES_LIMIT),
         sharding: Sharding::Auto,
+        keep_nanos: load(family::KEEP_NANOS),
         buckets,
     };
     if matches!(kind, Kind::StateSet(_)) {
@@ -224,6 +231,32 @@ pub(crate) fn read_published_family(
         placement: Placement::new(layout, cells, shards),
         spec,
     })
+}
+
+/// The type of a complete family record, and where the cells of its series lie.
+pub(crate) fn family_cells(layout: &Layout, record: &[AtomicU64]) -> Option<(Kind, Placement)> {
+    let load = |word: usize| record[word].load(Ordering::Relaxed);
+    let kind = Kind::from_word(load(family::KIND))?;
+    let count = match (kind, load(family::PRECISION)) {
+        (Kind::Histogram, 0) => usize::try_from(load(family::BUCKETS))
+            .ok()?
+            .checked_add(1)?,
+        (Kind::Histogram, precision) => {
+            let precision = u8::try_from(precision - 1).ok()?;
+            Buckets::log_linear(precision, load(family::BUCKETS))
+                .ok()?
+                .count()
+        }
+        _ => 0,
+    };
+    let cells = match kind {
+        Kind::Histogram => count.checked_add(1)?,
+        _ => sharded_cells(kind, None),
+    };
+    Some((
+        kind,
+        Placement::new(layout, cells, split(load(family::SHARDS))),
+    ))
 }
 
 /// The four texts that follow one another at `offset`; `lengths` are the two words of their lengths.
@@ -292,25 +325,27 @@ pub(crate) struct SeriesCells {
 /// A published series record, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct SeriesRecord {
+    pub(crate) index: u32,
+    /// The state that it was read in.
+    pub(crate) state: u64,
     pub(crate) family: u32,
     pub(crate) labels: Vec<Label>,
     pub(crate) cells: SeriesCells,
     pub(crate) created_unix_nanos: u64,
 }
 
-/// Fills a private series record.
+/// Fills a private series record; `text` is where its label set is, its bytes, and the words it may take.
 pub(crate) fn fill_series(
     record: &[AtomicU64],
     hash: u64,
     family: u32,
-    (text, text_bytes): (u64, usize),
+    text: Text,
     cells: SeriesCells,
 ) {
-    let half = |value: u64| u32::try_from(value).expect("sections hold less than 2^32 entries");
     let words = [
         (series::HASH, hash),
-        (series::FAMILY, u64::from(family)),
-        (series::LABELS, halves(half(text), half(text_bytes as u64))),
+        (series::FAMILY, halves(family, text.room)),
+        (series::LABELS, halves(text.offset, text.bytes)),
         (series::CELL, cells.sharded),
         (series::OWN_SHARED, halves(cells.own, cells.shared)),
         (series::CREATED_UNIX_NANOS, host::now_unix_nanos()),
@@ -319,6 +354,32 @@ pub(crate) fn fill_series(
         record[word].store(value, Ordering::Relaxed);
         step("series-word-stored");
     }
+}
+
+/// Where a label set is in the string arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Text {
+    /// Its first word.
+    pub(crate) offset: u32,
+    pub(crate) bytes: u32,
+    /// The words that it may take, there or another one after it.
+    pub(crate) room: u32,
+}
+
+/// Where the label set of a series record is.
+pub(crate) fn series_text(record: &[AtomicU64]) -> Text {
+    let (offset, bytes) = split(record[series::LABELS].load(Ordering::Relaxed));
+    let (_, room) = split(record[series::FAMILY].load(Ordering::Relaxed));
+    Text {
+        offset,
+        bytes,
+        room,
+    }
+}
+
+/// The family of a series record.
+pub(crate) fn series_family(record: &[AtomicU64]) -> u32 {
+    split(record[series::FAMILY].load(Ordering::Relaxed)).0
 }
 
 /// The cells of a complete series record.
@@ -336,8 +397,8 @@ pub(crate) fn series_labels<'a>(
     record: &[AtomicU64],
     arena: &'a [AtomicU64],
 ) -> Option<(&'a [AtomicU64], usize)> {
-    let (offset, bytes) = split(record[series::LABELS].load(Ordering::Relaxed));
-    let (offset, bytes) = (offset as usize, bytes as usize);
+    let text = series_text(record);
+    let (offset, bytes) = (text.offset as usize, text.bytes as usize);
     if bytes > LABEL_BYTES_MAX {
         return None;
     }
@@ -352,27 +413,52 @@ pub(crate) fn label_bytes(segment: &Segment, index: u32) -> u64 {
     u64::from(split(labels).1).next_multiple_of(8)
 }
 
-/// Reads series `index`: `Ok(None)` where it is not published, `Err` where it makes no sense.
+/// Reads series `index` if it is in the state that it was `seen` in: `Ok(None)` where it is not published or another
+/// series by now, whose words may lie beyond what the reader knows; `Err` where it makes no sense.
 pub(crate) fn read_series(
     segment: &Segment,
     index: u32,
+    seen: u64,
 ) -> Result<Option<SeriesRecord>, &'static str> {
     let Some(record) = segment.entry(Section::Series, index, series::WORDS) else {
         return Err("it lies beyond the table");
     };
-    if !is_published(&record[series::STATE]) {
+    let state = record[series::STATE].load(acquire("record seen"));
+    if state != seen || !check("record is published", state::of(state) == state::PUBLISHED) {
         return Ok(None);
     }
+    let found = read_published_series(segment, index, record, state);
+    if is_changed(record, state) {
+        return Ok(None);
+    }
+    found.map(Some)
+}
+
+fn read_published_series(
+    segment: &Segment,
+    index: u32,
+    record: &[AtomicU64],
+    state: u64,
+) -> Result<SeriesRecord, &'static str> {
     let (words, bytes) = series_labels(record, arena(segment)).ok_or("its labels lie outside")?;
     let bytes = text::load(words, bytes).ok_or("its labels lie outside")?;
     let labels = labels::decode(&bytes).ok_or("its labels make no sense")?;
-    let family = u32::try_from(record[series::FAMILY].load(Ordering::Relaxed));
-    Ok(Some(SeriesRecord {
-        family: family.map_err(|_| "its family lies beyond the table")?,
+    Ok(SeriesRecord {
+        index,
+        state,
+        family: series_family(record),
         labels,
         cells: series_cells(record),
         created_unix_nanos: record[series::CREATED_UNIX_NANOS].load(Ordering::Relaxed),
-    }))
+    })
+}
+
+/// Whether a record is no longer what it was when it had this state: whatever was read of it since may be
+/// another series'.
+pub(crate) fn is_changed(record: &[AtomicU64], state: u64) -> bool {
+    // Pairs with the Release fence in `begin_reuse`.
+    acquire_fence("record read again");
+    record[0].load(Ordering::Relaxed) != state
 }
 
 /// Whether a record is visible; its words then are.
@@ -382,11 +468,25 @@ pub(crate) fn is_published(state_word: &AtomicU64) -> bool {
     check("record is published", state::of(word) == state::PUBLISHED)
 }
 
-/// Makes a complete record visible. Anyone may do it: it only ever writes the same word.
-pub(crate) fn publish(state_word: &AtomicU64) {
+/// Before the words of a record or the cells of its series are written again.
+pub(crate) fn begin_reuse() {
+    // Release: whoever sees a word that is written from here on sees that the record was removed. Pairs with the
+    // Acquire fences in `is_changed`, in the index's search and in `catalogue`.
+    release_fence("record reuse");
+}
+
+/// Makes a complete record of the index visible, if it still is in the state that it was found in.
+pub(crate) fn publish(state_word: &AtomicU64, found: u64) {
+    let published = state::to(found, state::PUBLISHED);
     // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
     // `is_published`.
-    state_word.store(state::word(state::PUBLISHED, 1), release("record publish"));
+    let done = release("record publish");
+    let _ = one_step("record published", state_word).compare_exchange(
+        found,
+        published,
+        done,
+        Ordering::Relaxed,
+    );
     step("record-published");
 }
 

@@ -25,6 +25,7 @@ use crate::error::Error;
 #[cfg(not(all(test, loom)))]
 use crate::fault;
 use crate::layout::{Extent, Identity, Layout, PAGE_WORDS, Section, header, sink, to_usize};
+pub(crate) use crate::looked::Memory;
 use crate::loss::Loss;
 use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering, one_step};
@@ -44,30 +45,6 @@ pub(crate) struct Segment {
     mapping: Option<Mapping>,
     /// What is read, of a segment attached for reading; a writer trusts the marks.
     memory: Option<Memory>,
-}
-
-/// The words that have memory, as a reader last found them.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    sections: [usize; Section::ALL.len() + 1],
-    /// Of each process's own cells, by slot.
-    runs: Vec<usize>,
-}
-
-impl Memory {
-    /// How many words there are.
-    pub(crate) fn words(&self) -> usize {
-        let parts = self.sections.iter().chain(&self.runs);
-        parts.fold(header::WORDS, |sum, &words| sum.saturating_add(words))
-    }
-
-    pub(crate) fn section(&mut self, section: Section) -> &mut usize {
-        &mut self.sections[section as usize]
-    }
-
-    pub(crate) fn runs(&mut self) -> &mut Vec<usize> {
-        &mut self.runs
-    }
 }
 
 /// What keeps the words of a mapped segment alive.
@@ -342,7 +319,7 @@ impl Segment {
     pub(crate) fn committed_words(&self, section: Section) -> &[AtomicU64] {
         let words = self.section(section);
         let known = match &self.memory {
-            Some(memory) => memory.sections[section as usize],
+            Some(memory) => memory.known(section),
             None => to_usize(claim::committed(self.committed(section))),
         };
         &words[..known.min(words.len())]
@@ -351,10 +328,18 @@ impl Segment {
     /// How many of a process's own cells have memory.
     pub(crate) fn committed_run(&self, slot: u32, mark: &AtomicU64) -> usize {
         let known = match &self.memory {
-            Some(memory) => memory.runs.get(slot as usize).copied().unwrap_or(0),
+            Some(memory) => memory.known_run(slot),
             None => to_usize(claim::committed(mark)),
         };
         known.min(self.layout.process_run(slot).1)
+    }
+
+    /// How many words of a process's marks have memory.
+    pub(crate) fn committed_marks(&self, slot: u32, mark: &AtomicU64) -> usize {
+        match &self.memory {
+            Some(memory) => memory.known_marks(slot),
+            None => to_usize(claim::committed(mark)),
+        }
     }
 
     /// What a reader found to have memory.
@@ -428,7 +413,12 @@ impl Segment {
 
     /// Takes memory for a range of the file, so that no later access can fail for want of it.
     #[cfg(not(all(test, loom)))]
-    fn reserve(&self, what: &'static str, offset_words: u64, words: u64) -> Result<(), Error> {
+    pub(crate) fn reserve(
+        &self,
+        what: &'static str,
+        offset_words: u64,
+        words: u64,
+    ) -> Result<(), Error> {
         use nix::errno::Errno;
         use nix::fcntl::{FallocateFlags, fallocate};
         let Some(file) = self.file() else {
@@ -466,7 +456,7 @@ impl Segment {
     }
 
     #[cfg(all(test, loom))]
-    fn reserve(&self, _what: &'static str, _offset_words: u64, _words: u64) -> Result<(), Error> {
+    pub(crate) fn reserve(&self, _: &'static str, _: u64, _: u64) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -482,13 +472,19 @@ fn words_of(map: &memmap2::MmapRaw, count: usize) -> &'static [AtomicU64] {
 
 #[cfg(not(all(test, loom)))]
 fn zeroed_words(count: usize) -> &'static [AtomicU64] {
-    let words = Box::<[AtomicU64]>::new_zeroed_slice(count);
-    // SAFETY: S4: the words are zeroed, and zero is a valid atomic.
-    Box::leak(unsafe { words.assume_init() })
+    Box::leak(private_words(count))
 }
 
 #[cfg(all(test, loom))]
-use crate::models::atomic::segment_words as zeroed_words;
+pub(crate) use crate::models::atomic::{private_words, segment_words as zeroed_words};
+
+/// So many words of the process's own, which take pages only where they are written.
+#[cfg(not(all(test, loom)))]
+pub(crate) fn private_words(count: usize) -> Box<[AtomicU64]> {
+    let words = Box::<[AtomicU64]>::new_zeroed_slice(count);
+    // SAFETY: S4: the words are zeroed, and zero is a valid atomic.
+    unsafe { words.assume_init() }
+}
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

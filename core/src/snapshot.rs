@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub processes: Vec<Process>,
     /// What could not be recorded as asked, by reason.
     pub losses: Losses,
+    /// What became of removed series.
+    pub removals: Removals,
     /// Records that were skipped because they made no sense.
     pub damage: Vec<Damage>,
 }
@@ -55,6 +57,20 @@ pub struct SegmentInfo {
     pub bytes: u64,
     /// How full each table is.
     pub tables: Vec<TableFill>,
+}
+
+/// What became of removed series.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removals {
+    /// Series removed so far.
+    pub removed: u64,
+    /// Removed series whose cells were freed, so far.
+    pub reclaimed: u64,
+    /// Removed series whose cells are not free yet: living processes may still write to them, or nobody has
+    /// looked since the last of those ended.
+    pub waiting: u64,
+    /// How often a process could not be followed through a fork: while this is not zero, nothing is freed.
+    pub untracked: u64,
 }
 
 /// How full one table of a segment is.
@@ -111,6 +127,9 @@ pub struct Series {
     pub labels: Vec<Label>,
     /// Creation time in nanoseconds since the Unix epoch.
     pub created_unix_nanos: u64,
+    /// Where it is kept, and the how manieth series that is there: a series that was removed and registered
+    /// again is another one.
+    pub(crate) identity: (u32, u64),
 }
 
 /// One name and value.
@@ -157,7 +176,7 @@ impl Number {
 /// The value of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    /// No living process has set it.
+    /// No living process has set it, or it was removed while it was read.
     Absent,
     Number(Number),
     Each(Vec<ProcessValue>),
@@ -184,7 +203,7 @@ pub struct ProcessValue {
 /// The value of one series, as the outputs see it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ValueView<'a> {
-    /// Nothing to show: no living process has set it.
+    /// Nothing to show: no living process has set it, or it was removed while it was read.
     Absent,
     /// A counter or gauge.
     Number(Number),
@@ -242,6 +261,11 @@ impl Snapshot {
 
     /// The value of one series; labels in any order.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<ValueView<'_>> {
+        self.series(name, labels).map(|view| view.value)
+    }
+
+    /// One series with its value; labels in any order.
+    pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<SeriesView<'_>> {
         let mut wanted = labels.to_vec();
         wanted.sort_unstable();
         let is_wanted = |series: &Series| {
@@ -255,7 +279,6 @@ impl Snapshot {
         self.family(name)?
             .series()
             .find(|view| is_wanted(view.series))
-            .map(|view| view.value)
     }
 
     /// The number of one counter or gauge series, in base units; zero where it is absent.
@@ -355,6 +378,8 @@ pub struct Process {
     pub recording: Recording,
     /// Whether it lives: whether the kernel still holds its lock.
     pub alive: bool,
+    /// Removed series that it may still write to.
+    pub holds_removed: u64,
 }
 
 /// How a process records, and why.

@@ -62,6 +62,29 @@ pub(crate) fn acquire_fence(at: &'static str) {
     }
 }
 
+/// A fence that all threads see in one order: of two that store, fence and load what the other stored, one sees
+/// the other's store. None where weakened.
+#[inline(always)]
+pub(crate) fn full_fence(at: &'static str) {
+    if !is_weakened(at) {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Lets another thread run.
+pub(crate) fn give_way() {
+    #[cfg(all(test, loom))]
+    loom::thread::yield_now();
+    #[cfg(not(all(test, loom)))]
+    std::thread::yield_now();
+}
+
+/// Adds to a number that is only shown.
+#[inline(always)]
+pub(crate) fn tally(word: &AtomicU64, n: u64) {
+    word.fetch_add(n, Ordering::Relaxed);
+}
+
 /// The word, whose reading and writing updates are one step; two where weakened.
 #[cfg(not(all(test, loom)))]
 #[inline(always)]

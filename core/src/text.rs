@@ -1,5 +1,7 @@
 //! Text in words: packed before it is published, copied out before it is looked at.
 
+use std::cmp;
+
 use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -31,13 +33,23 @@ pub(crate) fn load(words: &[AtomicU64], count: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether the words hold exactly `bytes`.
-pub(crate) fn equals(words: &[AtomicU64], bytes: &[u8]) -> bool {
-    words.len() == words_for(bytes.len())
-        && words
-            .iter()
-            .zip(bytes.chunks(8))
-            .all(|(word, chunk)| word.load(Ordering::Relaxed) == pack(chunk))
+/// How the text of `count` bytes at the start of `words` compares with `bytes`, in some order; `None` where the
+/// words do not hold it.
+pub(crate) fn compare_start(
+    words: &[AtomicU64],
+    count: usize,
+    bytes: &[u8],
+) -> Option<cmp::Ordering> {
+    let words = words.get(..words_for(count))?;
+    // The last word may go on with another text.
+    let last = words.len().wrapping_sub(1);
+    let rest = u64::MAX >> (8 * (words.len() * 8 - count));
+    let stored = words.iter().enumerate().map(|(at, word)| {
+        let word = word.load(Ordering::Relaxed);
+        if at == last { word & rest } else { word }
+    });
+    let order = count.cmp(&bytes.len());
+    Some(order.then_with(|| stored.cmp(bytes.chunks(8).map(pack))))
 }
 
 /// FNV-1a over `bytes`, mixed (MurmurHash3's finaliser) so that both halves of the word are good.
@@ -69,10 +81,18 @@ mod tests {
             store(&words, &bytes);
             let used = &words[..words_for(bytes.len())];
             prop_assert_eq!(load(used, bytes.len()).unwrap(), bytes.clone());
-            prop_assert!(equals(used, &bytes));
-            let mut longer = bytes;
+            if let Some(last) = used.last().filter(|_| bytes.len() % 8 != 0) {
+                last.fetch_or(0x7f << 56, Ordering::Relaxed);
+            }
+            let compare = |wanted: &[u8]| compare_start(&words, bytes.len(), wanted).unwrap();
+            prop_assert!(compare(&bytes).is_eq());
+            let mut longer = bytes.clone();
             longer.push(1);
-            prop_assert!(!equals(used, &longer));
+            prop_assert!(compare(&longer).is_lt());
+            if let Some(first) = longer.first_mut() {
+                *first ^= 1;
+            }
+            prop_assert!(bytes.is_empty() || compare(&longer[..bytes.len()]).is_ne());
         }
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Window<'a> {
     pub fn rate(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let family = self.newer.family(name)?.family;
         let newer = self.newer.value(name, labels)?;
-        let older = self.older.value(name, labels);
+        let older = self.older_value(name, labels);
         if matches!(family.kind, Kind::Gauge(_) | Kind::GaugeF64(_)) {
             return None;
         }
@@ -57,12 +57,19 @@ impl<'a> Window<'a> {
             return None;
         };
         let mut distribution = newer.distribution(family)?;
-        if let Some(ValueView::Histogram(older)) = self.older.value(name, labels) {
+        if let Some(ValueView::Histogram(older)) = self.older_value(name, labels) {
             let counts = distribution.counts.iter_mut().zip(older.counts);
             counts.for_each(|(newer, older)| *newer = newer.saturating_sub(*older));
             distribution.sum = distribution.sum.saturating_sub(older.sum);
         }
         Some(distribution)
+    }
+
+    /// What the series was before; `None` where it is not the same one, but was removed and registered again.
+    fn older_value(&self, name: &str, labels: &[(&str, &str)]) -> Option<ValueView<'a>> {
+        let newer = self.newer.series(name, labels)?;
+        let older = self.older.series(name, labels)?;
+        (older.series == newer.series).then_some(older.value)
     }
 }
 

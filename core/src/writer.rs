@@ -11,6 +11,7 @@ use crate::dense::Dense;
 use crate::error::Error;
 use crate::family::{Constant, Family, FamilyHandle, Handle, Labelled};
 use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
+use crate::held::Hold;
 use crate::histogram::Histogram;
 use crate::labels;
 use crate::layout::{Identity, Layout};
@@ -137,6 +138,7 @@ impl Writer {
             states: Vec::new(),
             series_limit: SERIES_LIMIT,
             sharding: Sharding::Auto,
+            keep_nanos: 0,
         };
         Registration {
             attached: self.attached,
@@ -152,6 +154,10 @@ impl Writer {
     /// As [`crate::Reader::attach`] and [`crate::Reader::snapshot`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
+    }
+
+    pub(crate) fn attached(&self) -> &'static Attached {
+        self.attached
     }
 
     /// Whether what this process records still reaches readers. Costs three system calls.
@@ -208,6 +214,17 @@ impl<H: Handle> Registration<H> {
         self
     }
 
+    /// Removes series of the family that nobody has written to for this long; the first registration decides.
+    /// Default: series are kept.
+    ///
+    /// For families of label sets that come and go. A gauge that is set to the value it has counts as idle, and so
+    /// does a series whose handle is kept but not used: what such a handle records afterwards does not show.
+    /// It happens at registrations and in [`Writer::sweep`].
+    pub fn keep_for(mut self, idle: std::time::Duration) -> Self {
+        self.spec.keep_nanos = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self
+    }
+
     /// Accepts labels whose names say that they tell single requests or people apart, such as `user_id`.
     /// Refused otherwise: each value is a series for good, and may be somebody's data.
     pub fn allow_id_labels(mut self) -> Self {
@@ -246,7 +263,7 @@ impl<H: Handle> Registration<H> {
         let labels = self.constant.with(&[])?;
         let (index, record) = register::family(&self.attached.segment, &self.spec)?;
         let family = (index, &record);
-        let resolved = self.attached.try_resolve(family, &labels)?;
+        let resolved = self.attached.try_resolve(family, &labels, Hold::Kept)?;
         H::resolve(self.attached, family, &resolved).ok_or_else(|| outside(self.attached))
     }
 
@@ -360,6 +377,13 @@ fn check(spec: &FamilySpec) -> Result<(), Error> {
     labels::check_family_name(&spec.name, is_counter, &spec.unit)?;
     labels::check_base_unit(&spec.name, is_counter, &spec.unit)?;
     labels::check_help(&spec.help)?;
+    if spec.keep_nanos > 0 && spec.kind == Kind::Info {
+        return Err(Error::Invalid {
+            what: "info",
+            given: spec.name.clone(),
+            reason: "an info goes with its processes; leave out keep_for".into(),
+        });
+    }
     let Kind::StateSet(mode) = spec.kind else {
         return Ok(());
     };

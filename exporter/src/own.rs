@@ -1,6 +1,6 @@
 //! The exporter's metrics about itself and about the health of its segments.
 
-use tachograph::{LossClass, Number};
+use tachograph::{LossClass, Number, Removals};
 
 use crate::number::push_number;
 use crate::plan::{push_family_header, push_label};
@@ -213,6 +213,34 @@ impl<'a> Own<'a> {
             "Series registered in the segment.",
             |samples, segment, digest| samples.count(&[("segment", segment)], digest.series),
         );
+        self.removals();
+    }
+
+    fn removals(&mut self) {
+        let mut counted = |name, kind, help, count: fn(&Removals) -> u64| {
+            self.digests(name, kind, help, |samples, segment, digest| {
+                let count = Number::Unsigned(count(&digest.removals));
+                samples.add(&[("segment", segment)], count);
+            });
+        };
+        counted(
+            "tachograph_series_reclaimed_total",
+            "counter",
+            "Removed series whose memory was freed for others.",
+            |removals| removals.reclaimed,
+        );
+        counted(
+            "tachograph_series_removed_total",
+            "counter",
+            "Series that were removed.",
+            |removals| removals.removed,
+        );
+        counted(
+            "tachograph_series_waiting",
+            "gauge",
+            "Removed series that a living process may still write to, or that nobody has looked at since.",
+            |removals| removals.waiting,
+        );
     }
 
     fn tables(&mut self) {
@@ -303,6 +331,7 @@ mod tests {
                 capacity_bytes: 8192,
             }],
             losses: Losses::default(),
+            removals: Removals::default(),
             overflowed: vec![("requests_total".into(), 3)],
             damaged: 0,
         };

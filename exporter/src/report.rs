@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tachograph::{Losses, Snapshot, TableFill};
+use tachograph::{Losses, Removals, Snapshot, TableFill};
 
 /// One scrape, without the values.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +76,8 @@ pub struct Digest {
     pub tables: Vec<TableFill>,
     /// What could not be recorded as asked.
     pub losses: Losses,
+    /// What became of removed series.
+    pub removals: Removals,
     /// Families at their limit, with the registrations that were folded.
     pub overflowed: Vec<(String, u64)>,
     /// Records that were skipped.
@@ -101,6 +103,7 @@ impl Digest {
             families: snapshot.directory.families.len(),
             tables: snapshot.segment.tables.clone(),
             losses: snapshot.losses.clone(),
+            removals: snapshot.removals,
             overflowed: snapshot
                 .families()
                 .filter(|view| view.overflowed() > 0)

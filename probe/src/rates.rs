@@ -37,7 +37,9 @@ impl<'a> Change<'a> {
                     .next_if(|old| old.series.labels < series.labels)
                     .is_some()
                 {}
+                // One that was removed and registered again since is another series, and began at zero.
                 rest.next_if(|old| old.series.labels == series.labels)
+                    .filter(|old| old.series == series)
                     .map(|old| old.value)
             })
             .collect()

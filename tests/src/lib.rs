@@ -10,6 +10,7 @@
 
 pub mod ack;
 pub mod actor;
+pub mod churn;
 pub mod http;
 pub mod offline;
 pub mod page;

@@ -49,6 +49,8 @@ pub enum Scenario {
     Info,
     /// A state set.
     States,
+    /// A series that is removed, twice, the second time in the memory of the first.
+    Passing,
     /// A series beyond its family's limit.
     Overflow,
     /// A series for which there are no cells.
@@ -207,6 +209,19 @@ impl Scenario {
                 let counter = writer.counter(name, help).series_limit(self.limit());
                 counter.label(LABEL, who).register()?.inc();
             }
+        }
+        Ok(())
+    }
+
+    /// Registers a series and removes it, twice.
+    ///
+    /// # Errors
+    /// What registration and removal say.
+    pub fn pass(self, writer: &Writer) -> Result<(), Error> {
+        let family = writer.counter(self.family(), "Touched").family()?;
+        for _ in 0..2 {
+            family.lease(&[(LABEL, "first")])?.inc();
+            family.remove(&[(LABEL, "first")])?;
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub enum Task {
     Gauges(Gauges),
     /// Registers series, all the time, and adds one to each.
     Register(Register),
+    /// Registers label sets without end and removes each again after a while.
+    Churn(Churn),
     /// Forks children while its threads make updates; the children make updates too.
     Fork(Fork),
 }
@@ -94,6 +96,23 @@ pub struct Register {
     /// Forks a child now and then that registers and adds too, in the middle of the threads' registrations.
     #[arg(long)]
     pub forks: bool,
+}
+
+/// Label sets that come and go.
+#[derive(Debug, Clone, Args)]
+pub struct Churn {
+    /// The file of acknowledgements.
+    #[arg(long)]
+    pub acks: PathBuf,
+    /// The process's number: it names its label sets and its two words of acknowledgement.
+    #[arg(long)]
+    pub process: usize,
+    /// How many label sets it uses in all.
+    #[arg(long)]
+    pub sets: u64,
+    /// How many of them live at a time.
+    #[arg(long)]
+    pub live: u64,
 }
 
 /// Children that record.

@@ -130,9 +130,9 @@ fn control_what_is_wrong_is_found() {
         let place = Place::Step(name.into(), 1);
         play(ACTOR, Scenario::Counter, &place, Fate::Killed, clean)
     };
-    assert_eq!(play("series-filled", &clean), Ok(()));
+    assert_eq!(play("operation-begun", &clean), Ok(()));
     let nothing = Clean::default();
-    let leak = play("series-filled", &nothing).unwrap_err();
+    let leak = play("operation-begun", &nothing).unwrap_err();
     assert!(leak.contains("are lost"), "{leak}");
     let never = play("no-such-step", &clean).unwrap_err();
     assert!(never.contains("was over"), "{never}");
@@ -167,6 +167,7 @@ mod step {
         lasting_sum LastingSum,
         info Info,
         states States,
+        passing Passing,
         overflow Overflow,
         full Full,
         lost_family LostFamily,

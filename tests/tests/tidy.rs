@@ -19,7 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proof", &["sync"]),
     ("buckets", &["error", "unit", "word"]),
     ("claim", &["proof", "sync"]),
-    ("layout", &["error", "host", "loss", "word"]),
+    ("offsets", &["loss"]),
+    ("layout", &["error", "host", "offsets", "word"]),
     ("lookup", &["sync", "word"]),
     ("rseq_aarch64", &["sync"]),
     ("rseq_pin", &["word"]),
@@ -29,12 +30,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cell", &["buckets", "layout", "schema"]),
     ("watched", &["sync"]),
     ("fault", &["layout", "loss", "sync", "watched"]),
-    ("index", &["layout", "sync"]),
+    ("index", &["layout", "proof", "sync"]),
+    ("free", &["index", "layout", "proof", "sync"]),
+    ("seats", &["index", "layout", "proof", "sync"]),
     ("options", &["error", "host", "layout"]),
+    ("looked", &["layout"]),
     (
         "segment",
         &[
-            "claim", "error", "fault", "host", "layout", "loss", "proof", "sync",
+            "claim", "error", "fault", "host", "layout", "looked", "loss", "proof", "sync",
+        ],
+    ),
+    ("held", &["segment", "sync"]),
+    ("lock", &["layout", "segment", "sync"]),
+    (
+        "marks",
+        &[
+            "claim", "error", "layout", "lock", "proof", "segment", "sync",
         ],
     ),
     ("memory", &["claim", "layout", "segment", "sync"]),
@@ -51,8 +63,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "process",
         &[
-            "claim", "error", "host", "layout", "proof", "rseq", "segment", "snapshot", "sync",
-            "text",
+            "claim", "error", "host", "layout", "lock", "marks", "proof", "rseq", "segment",
+            "snapshot", "sync", "text",
         ],
     ),
     (
@@ -63,17 +75,46 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "tables",
+        &[
+            "error", "free", "index", "labels", "layout", "record", "seats", "segment", "sync",
+            "text",
+        ],
+    ),
+    (
         "catalogue",
         &[
-            "cell", "claim", "layout", "record", "schema", "segment", "snapshot", "sync",
+            "cell", "claim", "layout", "marks", "record", "schema", "seats", "segment", "snapshot",
+            "sync", "tables",
+        ],
+    ),
+    (
+        "supply",
+        &[
+            "cell", "claim", "error", "layout", "lock", "proof", "record", "schema", "segment",
+            "sync", "tables", "text",
         ],
     ),
     ("seats", &["layout", "sync"]),
     (
         "register",
         &[
-            "cell", "claim", "error", "index", "labels", "layout", "proof", "record", "seats",
-            "segment", "sync", "text",
+            "error", "index", "labels", "layout", "proof", "record", "seats", "segment", "supply",
+            "sync", "tables",
+        ],
+    ),
+    (
+        "removal",
+        &[
+            "error", "index", "labels", "layout", "marks", "proof", "record", "segment", "supply",
+            "sync", "tables", "text",
+        ],
+    ),
+    (
+        "expiry",
+        &[
+            "error", "index", "labels", "layout", "lock", "marks", "record", "removal", "segment",
+            "supply", "sync", "tables", "text",
         ],
     ),
     (
@@ -85,8 +126,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "attached",
         &[
-            "cell", "error", "labels", "layout", "loss", "process", "proof", "record", "register",
-            "rseq", "schema", "segment", "shape", "sync",
+            "cell", "error", "expiry", "held", "index", "labels", "layout", "lock", "loss",
+            "marks", "process", "proof", "record", "register", "rseq", "schema", "segment",
+            "shape", "sync", "tables",
+        ],
+    ),
+    (
+        "holding",
+        &[
+            "attached", "error", "held", "index", "layout", "lock", "marks", "record", "removal",
+            "sync", "tables",
         ],
     ),
     (
@@ -109,7 +158,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "attached", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
         ],
     ),
-    ("fork", &["attached", "loss", "proof", "sync"]),
+    ("list", &["attached"]),
+    (
+        "fork",
+        &["attached", "list", "loss", "marks", "proof", "sync"],
+    ),
     (
         "reader",
         &[
@@ -118,6 +171,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error",
             "host",
             "layout",
+            "lock",
             "loss",
             "memory",
             "process",
@@ -137,10 +191,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "schema", "shape",
         ],
     ),
+    ("queries", &["lookup", "sets"]),
     (
         "family",
         &[
-            "attached", "error", "labels", "lookup", "loss", "record", "sets",
+            "attached", "error", "held", "index", "labels", "layout", "lookup", "loss", "queries",
+            "record", "sets", "sync",
         ],
     ),
     ("dense", &["error", "family", "sets"]),
@@ -157,7 +213,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "family",
             "fork",
             "gauge",
+            "held",
             "histogram",
+            "index",
             "labels",
             "layout",
             "loss",
@@ -174,6 +232,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "unit",
         ],
     ),
+    (
+        "lease",
+        &[
+            "attached", "error", "family", "held", "index", "layout", "removal", "sync",
+        ],
+    ),
+    ("sweeper", &["error", "expiry", "writer"]),
     (
         "declare",
         &[

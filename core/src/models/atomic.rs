@@ -91,6 +91,11 @@ pub(crate) fn segment_words(count: usize) -> &'static [AtomicU64] {
     })
 }
 
+/// Words of one process.
+pub(crate) fn private_words(count: usize) -> Box<[AtomicU64]> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
+}
+
 fn modelled(value: u64) -> Word {
     Word::Modelled(Rc::new(loom::sync::atomic::AtomicU64::new(value)))
 }
@@ -208,6 +213,13 @@ impl AtomicU64 {
         )
     }
 
+    pub(crate) fn fetch_and(&self, bits: u64, order: Ordering) -> u64 {
+        self.access(
+            |word| std::mem::replace(word, *word & bits),
+            |word| word.fetch_and(bits, order),
+        )
+    }
+
     pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
         self.access(
             |word| std::mem::replace(word, value.max(*word)),
@@ -281,6 +293,13 @@ impl Update<'_> {
             return self.torn(order, |seen| seen | bits);
         }
         self.word.fetch_or(bits, order)
+    }
+
+    pub(crate) fn fetch_and(&self, bits: u64, order: Ordering) -> u64 {
+        if is_weakened(self.at) {
+            return self.torn(order, |seen| seen & bits);
+        }
+        self.word.fetch_and(bits, order)
     }
 
     pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {

@@ -25,7 +25,8 @@ impl Stage {
         let attached = Attached::new(family.segment.share_heap(), Name::new("p"));
         let attached: &'static Attached = Box::leak(Box::new(attached));
         let known = (family.index, &family.known);
-        let (resolved, _): (Resolved, _) = attached.resolve(known, &labels("x"));
+        let (resolved, _): (Resolved, _) =
+            attached.resolve(known, &labels("x"), crate::held::Hold::Kept);
         attached.share_words();
         Stage {
             gauge: Gauge::resolve(attached, known, &resolved).unwrap(),
@@ -213,7 +214,9 @@ fn a_child_has_memory_for_all_cells() {
         let (attached, family) = (attached.clone(), family.clone());
         spawn(move || {
             let known = (family.index, &family.known);
-            attached.try_resolve(known, &labels(value)).unwrap();
+            attached
+                .try_resolve(known, &labels(value), crate::held::Hold::Kept)
+                .unwrap();
         })
     });
     join(threads);

@@ -53,7 +53,7 @@ fn series_of_one_key() {
     prove(
         Bound::Preemptions,
         series_of_one_key_are_one,
-        &["offered record"],
+        &["list inserted"],
     );
 }
 
@@ -66,11 +66,7 @@ fn series_of_two_keys_are_two() {
 
 #[test]
 fn series_of_two_keys() {
-    prove(
-        Bound::Preemptions,
-        series_of_two_keys_are_two,
-        &["claim", "seat offered"],
-    );
+    prove(Bound::Preemptions, series_of_two_keys_are_two, &["claim"]);
 }
 
 /// One record for two keys: one registrant has it, the other is refused.

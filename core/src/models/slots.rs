@@ -48,7 +48,11 @@ impl Table {
     fn claim(&self, pid: u32) -> bool {
         let facts = Facts::for_model(pid, Name::new("p"));
         let clear = |slot| slots::clear_cells(&self.segment, slot);
-        slots::claim(self.slot(), &facts, |_| self.try_lock(), clear).is_some()
+        let reserved = slots::reserve(self.slot(), |_| self.try_lock(), clear);
+        if reserved.is_some() {
+            slots::publish(self.slot(), &facts);
+        }
+        reserved.is_some()
     }
 
     /// A process's life: take the slot, set a gauge to the pid, die.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::cell::Sharding;
 use crate::error::Error;
+use crate::index::Found;
 use crate::labels::LabelSet;
 use crate::layout::{Capacities, Identity, Layout, Section, family, header, process, series};
 use crate::record::{FamilyRecord, FamilySpec};
@@ -51,10 +52,10 @@ pub(super) fn segment_of_cells(process_cells: u64) -> Arc<Segment> {
 fn segment_of(capacities: &Capacities) -> Arc<Segment> {
     let layout = Layout::plan(capacities, 0, 1);
     let segment = Segment::heap(layout, Identity::of_new([1, 2]));
-    let sections = Section::ALL.len() + 1;
     for table in [header::NEXT, header::COMMITTED, header::LOSSES] {
-        share(&segment.words()[table..table + sections]);
+        share(&segment.words()[table..table + Section::KINDS]);
     }
+    share(&segment.words()[header::SELF_TEST..header::CLASSES + 4]);
     for section in Section::ALL {
         let capacity = usize::try_from(segment.extent(section).capacity).unwrap();
         let most = match section {
@@ -80,6 +81,7 @@ pub(super) fn spec(name: &str, kind: Kind, series_limit: u64) -> FamilySpec {
         states: Vec::new(),
         series_limit,
         sharding: Sharding::Auto,
+        keep_nanos: 0,
     }
 }
 
@@ -110,8 +112,12 @@ impl Family {
     }
 
     pub(super) fn register(&self, value: &str) -> Result<u32, Error> {
+        self.register_found(value).map(|found| found.record)
+    }
+
+    pub(super) fn register_found(&self, value: &str) -> Result<Found, Error> {
         let known = (self.index, &self.known);
-        register::series(&self.segment, known, &labels(value), false).map(|(record, _)| record)
+        register::series(&self.segment, known, &labels(value), false)
     }
 }
 

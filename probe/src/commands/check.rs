@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::table::{Align, Cell, Table};
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units;
-use crate::views::{self, DamageView, LossesView, ProcessView, SegmentView};
+use crate::views::{self, DamageView, LossesView, ProcessView, RemovalsView, SegmentView};
 
 /// A table fuller than this is worth a warning.
 const FULL_PERCENT: f64 = 80.0;
@@ -33,6 +33,7 @@ struct Health {
     segment: SegmentView,
     processes: ProcessCounts,
     losses: LossesView,
+    removals: RemovalsView,
     damage: Vec<DamageView>,
 }
 
@@ -97,7 +98,8 @@ fn collect(snapshot: &Snapshot) -> Health {
             .filter(|process| process.recording != "rseq")
             .collect(),
     };
-    let warnings = warnings(&segment, &processes, &snapshot.losses);
+    let mut warnings = warnings(&segment, &processes, &snapshot.losses);
+    warnings.extend(removal_warnings(snapshot));
     let damage = views::damage(snapshot);
     let verdict = match (damage.is_empty(), warnings.is_empty()) {
         (false, _) => Verdict::Damaged,
@@ -111,6 +113,7 @@ fn collect(snapshot: &Snapshot) -> Health {
         segment,
         processes,
         losses: LossesView(snapshot.losses.clone()),
+        removals: RemovalsView::new(&snapshot.removals),
         damage,
     }
 }
@@ -143,6 +146,30 @@ fn warnings(segment: &SegmentView, processes: &ProcessCounts, losses: &Losses) -
     warnings
 }
 
+/// What keeps the memory of removed series from others.
+fn removal_warnings(snapshot: &Snapshot) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if snapshot.removals.untracked > 0 {
+        warnings.push(format!(
+            "{} children could not be followed through their fork: no removed series is freed any more",
+            snapshot.removals.untracked
+        ));
+    }
+    for process in snapshot
+        .processes
+        .iter()
+        .filter(|process| process.holds_removed > 0)
+    {
+        warnings.push(format!(
+            "process {} ({}) has handles of {} removed series, which are not freed before it ends",
+            process.pid,
+            printable(&process.name),
+            process.holds_removed
+        ));
+    }
+    warnings
+}
+
 /// What was lost and why.
 pub(crate) fn loss_words(loss: Loss) -> String {
     let what = match loss.class() {
@@ -163,6 +190,12 @@ fn write_health(health: &Health, out: &mut dyn Write, terminal: &Terminal) -> io
         processes.alive,
         processes.dead,
         processes.fallback.len()
+    )?;
+    let removals = &health.removals;
+    writeln!(
+        out,
+        "removed    {} series, {} freed, {} waiting",
+        removals.removed, removals.reclaimed, removals.waiting
     )?;
     writeln!(out)?;
     tables(&health.segment).write(out, terminal)?;

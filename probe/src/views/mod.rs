@@ -8,7 +8,7 @@ mod value;
 
 pub(crate) use amount::{Amount, Labels};
 pub(crate) use segment::{
-    DamageView, LossesView, ProcessView, SegmentView, SourceView, damage, processes,
+    DamageView, LossesView, ProcessView, RemovalsView, SegmentView, SourceView, damage, processes,
 };
 pub(crate) use tick::{TickView, WatchedFamily, WatchedSeries};
 pub(crate) use value::{FamilyFacts, FamilyView, HistogramView, SeriesView, ValueView, families};

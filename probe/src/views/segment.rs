@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use tachograph::{Losses, SegmentInfo, Snapshot, TableFill};
+use tachograph::{Losses, Removals, SegmentInfo, Snapshot, TableFill};
 
 /// Which segment was read.
 #[derive(Debug, Clone, Serialize)]
@@ -93,6 +93,8 @@ pub(crate) struct ProcessView {
     pub(crate) recording: &'static str,
     pub(crate) reason: &'static str,
     pub(crate) attached_unix_nanos: u64,
+    /// Removed series that it has handles of.
+    pub(crate) holds_removed: u64,
 }
 
 /// The processes, by slot.
@@ -111,6 +113,7 @@ pub(crate) fn processes(snapshot: &Snapshot) -> Vec<ProcessView> {
             recording: process.recording.mode(),
             reason: process.recording.reason(),
             attached_unix_nanos: process.attached_unix_nanos,
+            holds_removed: process.holds_removed,
         })
         .collect();
     processes.sort_by_key(|process| process.slot);
@@ -128,6 +131,26 @@ impl Serialize for LossesView {
             map.serialize_entry(loss.name(), &count)?;
         }
         map.end()
+    }
+}
+
+/// What became of removed series.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RemovalsView {
+    pub(crate) removed: u64,
+    pub(crate) reclaimed: u64,
+    pub(crate) waiting: u64,
+    pub(crate) untracked: u64,
+}
+
+impl RemovalsView {
+    pub(crate) fn new(removals: &Removals) -> RemovalsView {
+        RemovalsView {
+            removed: removals.removed,
+            reclaimed: removals.reclaimed,
+            waiting: removals.waiting,
+            untracked: removals.untracked,
+        }
     }
 }
 

@@ -117,6 +117,10 @@ impl Actor {
                 self.attach()?;
             }
             Scenario::Fork => self.fork()?,
+            Scenario::Passing => {
+                self.scenario().pass(&self.writer())?;
+                self.scenario().touch(&self.writer(), SHARED)?;
+            }
             scenario => scenario.touch(&self.writer(), SHARED)?,
         }
         // Tells a tracer that the act is over.

@@ -13,6 +13,7 @@ use nix::sys::wait::{self, WaitStatus};
 use nix::unistd::{self, ForkResult};
 use tachograph::{GaugeMode, SegmentOptions, Writer};
 use tachograph_tests::ack::AckFile;
+use tachograph_tests::churn;
 use tachograph_tests::task::{Count, Fault, Fork, Gauges, Options, Register, Task};
 use tachograph_tests::update::Handles;
 
@@ -33,6 +34,7 @@ fn main() -> Outcome {
         Task::Count(count) => run_count(&writer, &count),
         Task::Gauges(gauges) => run_gauges(&writer, &gauges),
         Task::Register(register) => run_register(&writer, &register),
+        Task::Churn(churn) => churn::run(&writer, &churn),
         Task::Fork(fork) => run_fork(&writer, &fork),
     }
 }
