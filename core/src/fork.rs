@@ -4,11 +4,15 @@
 //! The handler runs in the child before `fork` returns, when the child has one thread. It takes no lock of
 //! the process, because the thread that held it in the parent does not exist here.
 //!
+//! A thread that forks and one that attaches take turns: a slot whose segment is not in the list yet would stay
+//! locked by a child that does not know of it.
+//!
 //! Unsafe code here rests on one invariant: **F1** the handler calls only functions that are safe in a
 //! child of a program with many threads (system calls, atomics, and the C library's allocator, which the C
 //! library itself makes ready for the child).
 #![expect(unsafe_code, reason = "pthread_atfork and dup3 have no safe wrapper")]
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Write;
@@ -20,20 +24,33 @@ use nix::sys::stat::Mode;
 use crate::attached::{Attached, List};
 use crate::loss::Loss;
 use crate::proof::step;
+use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Every segment that this process writes to.
 static ATTACHED: List = List::new();
 
-/// Keeps a segment for the rest of the process, and follows it through forks.
-pub(crate) fn keep(attached: Attached, is_same: impl Fn(&Attached) -> bool) -> &'static Attached {
-    follow_forks();
-    ATTACHED.add(attached, is_same)
-}
-
-/// The segment that is kept already and `is_same` finds.
-pub(crate) fn find(is_same: impl Fn(&Attached) -> bool) -> Option<&'static Attached> {
-    ATTACHED.iter().find(|attached| is_same(attached))
+/// The segment that is kept already and `is_same` finds, or else this one as `make` attaches it: it is kept for
+/// the rest of the process, and followed through forks.
+pub(crate) fn find_or_keep(
+    segment: Segment,
+    is_same: impl Fn(&Attached) -> bool,
+    make: impl FnOnce(Segment) -> Attached,
+) -> &'static Attached {
+    let find = || ATTACHED.iter().find(|attached| is_same(attached));
+    find().unwrap_or_else(|| {
+        begin();
+        follow_forks();
+        let kept = find().unwrap_or_else(|| {
+            // A child that was forked since the file was opened shares its description, and would share its locks.
+            let _ = segment
+                .file()
+                .and_then(|file| reopen(file, own_path(file).as_deref()));
+            ATTACHED.add(make(segment), &is_same)
+        });
+        end();
+        kept
+    })
 }
 
 fn follow_forks() {
@@ -41,7 +58,46 @@ fn follow_forks() {
     static INSTALLED: AtomicU64 = AtomicU64::new(0);
     if INSTALLED.swap(1, Ordering::Relaxed) == 0 {
         // SAFETY: F1: `in_child` is such a handler, and lives as long as the program.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        unsafe { libc::pthread_atfork(Some(begin), Some(end), Some(in_child)) };
+    }
+}
+
+/// The thread whose turn it is, by the place of its storage, which is the same in a child; 0 for none.
+static TURN: AtomicU64 = AtomicU64::new(0);
+/// How often to give way to the thread whose turn it is: one that was interrupted may never end it.
+const TRIES: usize = 1 << 20;
+
+thread_local! {
+    /// What this thread has begun: a signal handler may fork within an attach or a fork.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+fn this_thread() -> u64 {
+    DEPTH.with(|depth| std::ptr::from_ref(depth).addr() as u64)
+}
+
+extern "C" fn begin() {
+    DEPTH.set(DEPTH.get() + 1);
+    if DEPTH.get() > 1 {
+        return;
+    }
+    let is_begun = || {
+        let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
+        let begun = TURN.compare_exchange(0, this_thread(), acquire, relaxed);
+        begun.is_ok()
+    };
+    for _ in 0..TRIES {
+        if is_begun() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+extern "C" fn end() {
+    DEPTH.set(DEPTH.get() - 1);
+    if DEPTH.get() == 0 && TURN.load(Ordering::Relaxed) == this_thread() {
+        TURN.store(0, Ordering::Release);
     }
 }
 
@@ -62,6 +118,11 @@ extern "C" fn in_child() {
             let _ = reopen(file, Some(c"/dev/null"));
             attached.give_up_slot(Loss::ForkedWithoutFile);
         }
+    }
+    end();
+    if DEPTH.get() == 0 {
+        // It may have been the turn of a thread that does not exist here.
+        TURN.store(0, Ordering::Relaxed);
     }
 }
 

@@ -109,7 +109,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "attached", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
         ],
     ),
-    ("fork", &["attached", "loss", "proof", "sync"]),
+    ("fork", &["attached", "loss", "proof", "segment", "sync"]),
     (
         "reader",
         &[

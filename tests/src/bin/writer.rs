@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io::{self, BufRead};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::Parser;
@@ -13,7 +14,7 @@ use nix::sys::wait::{self, WaitStatus};
 use nix::unistd::{self, ForkResult};
 use tachograph::{GaugeMode, SegmentOptions, Writer};
 use tachograph_tests::ack::AckFile;
-use tachograph_tests::task::{Count, Fault, Fork, Gauges, Options, Register, Task};
+use tachograph_tests::task::{Attach, Count, Fault, Fork, Gauges, Options, Register, Task};
 use tachograph_tests::update::Handles;
 
 /// How many updates lie between two that are made twice on purpose.
@@ -34,6 +35,7 @@ fn main() -> Outcome {
         Task::Gauges(gauges) => run_gauges(&writer, &gauges),
         Task::Register(register) => run_register(&writer, &register),
         Task::Fork(fork) => run_fork(&writer, &fork),
+        Task::Attach(attach) => run_attach(&attach),
     }
 }
 
@@ -175,16 +177,12 @@ fn run_register(writer: &Writer, register: &Register) -> Outcome {
             if !register.forks || acks.stopped() {
                 break;
             }
-            fork_child(
-                false,
-                |acks| {
-                    for n in made..made + 10 {
-                        register_one(writer, register, n).expect("registration works");
-                        acks.acknowledge(child, n as u64 + 1);
-                    }
-                },
-                &acks,
-            )?;
+            fork_child(false, || {
+                for n in made..made + 10 {
+                    register_one(writer, register, n).expect("registration works");
+                    acks.acknowledge(child, n as u64 + 1);
+                }
+            })?;
             wait_for_children(1)?;
         }
         Ok(())
@@ -206,15 +204,11 @@ fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
     let threads = start(&acks, of_threads, count);
     for (child, handles) in of_children.iter().enumerate() {
         let number = count.first + count.threads + child;
-        fork_child(
-            fork.linger,
-            move |acks| {
-                gauge.set(2);
-                let updates = count.updates.filter(|_| !fork.linger);
-                update_until_stopped(acks, *handles, number, updates, None);
-            },
-            &acks,
-        )?;
+        fork_child(fork.linger, || {
+            gauge.set(2);
+            let updates = count.updates.filter(|_| !fork.linger);
+            update_until_stopped(&acks, *handles, number, updates, None);
+        })?;
     }
     for thread in threads {
         thread.join().expect("recording does not panic");
@@ -225,9 +219,34 @@ fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
     Ok(())
 }
 
+/// The children stay until they are killed.
+fn run_attach(attach: &Attach) -> Outcome {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let path = attach.folder.join(format!("{n}.seg"));
+                let options = SegmentOptions::new().path(path).cpu_shards(1);
+                let options = options.processes(256).families(8).series(16);
+                options.attach().expect("attaching works");
+            }
+        });
+        for _ in 0..attach.children {
+            fork_child(true, unistd::pause)?;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        Ok::<(), nix::Error>(())
+    })?;
+    wait_for_go()?;
+    Ok(())
+}
+
 /// Forks a child that does `work` and ends.
 #[expect(unsafe_code, reason = "fork is what is tested")]
-fn fork_child(linger: bool, work: impl Fn(&AckFile), acks: &AckFile) -> nix::Result<()> {
+fn fork_child(linger: bool, work: impl Fn()) -> nix::Result<()> {
     // SAFETY: other threads run, so the child may only do what needs no lock of theirs. It records and
     // registers, which take no lock of the process; memory comes from the C library, which makes its
     // allocator ready for the child; and it leaves by `_exit`.
@@ -237,7 +256,7 @@ fn fork_child(linger: bool, work: impl Fn(&AckFile), acks: &AckFile) -> nix::Res
             if !linger {
                 let _ = prctl::set_pdeathsig(Signal::SIGKILL);
             }
-            work(acks);
+            work();
             // SAFETY: `_exit` may be called at any time; nothing of the parent's is left half-written,
             // since no destructor and no exit handler runs.
             unsafe { nix::libc::_exit(0) }
