@@ -218,7 +218,7 @@ mod tests {
     fn a_segment_that_claims_too_much_is_refused() {
         let folder = folder();
         let path = folder.path().join("a.seg");
-        let options = SegmentOptions::new().histogram_bytes(1 << 40);
+        let options = SegmentOptions::new().histogram_bytes(1 << 33);
         options.path(&path).attach().unwrap();
         write(
             &path,

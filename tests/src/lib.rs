@@ -13,6 +13,7 @@ pub mod actor;
 pub mod http;
 pub mod offline;
 pub mod page;
+#[cfg(not(target_env = "musl"))]
 pub mod play;
 pub mod scenario;
 pub mod scrape;
@@ -21,6 +22,8 @@ pub mod server;
 pub mod storm;
 pub mod targets;
 pub mod task;
+// musl has no PTRACE_GET_SYSCALL_INFO.
+#[cfg(not(target_env = "musl"))]
 pub mod tracer;
 pub mod update;
 pub mod verdict;
