@@ -69,7 +69,8 @@ impl Victim {
             ["fork", name, times] => self.fork(name, times.parse()?),
             ["descriptors", most] => limit_descriptors(most.parse()?),
             ["become", uid] => become_user(uid.parse()?),
-            ["catch"] => catch(),
+            ["catch"] => handle(SigHandler::Handler(own_handler)),
+            ["forget"] => handle(SigHandler::SigDfl),
             ["fault", path] => fault(Path::new(path)),
             ["touch", path] => touch(Path::new(path)),
             ["pid"] => Ok(std::process::id().to_string()),
@@ -230,11 +231,10 @@ extern "C" fn own_handler(_signal: i32) {
     unsafe { libc::_exit(OWN_HANDLER) }
 }
 
-/// Installs a handler of the program's own for SIGBUS.
-fn catch() -> Answer {
-    let handler = SigHandler::Handler(own_handler);
+/// Handles SIGBUS as a program would that has no guard.
+fn handle(handler: SigHandler) -> Answer {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler only ends the process.
+    // SAFETY: a handler of ours only ends the process.
     unsafe { signal::sigaction(Signal::SIGBUS, &action) }?;
     Ok("ok".into())
 }
