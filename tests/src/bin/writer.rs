@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io::{self, BufRead};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
 use clap::Parser;
@@ -221,23 +221,20 @@ fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
 
 /// The children stay until they are killed.
 fn run_attach(attach: &Attach) -> Outcome {
-    let is_over = AtomicBool::new(false);
+    let (going_on, over) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0.. {
-                if is_over.load(Ordering::Relaxed) {
-                    return;
-                }
-                let path = attach.folder.join(format!("{n}.seg"));
-                let options = SegmentOptions::new().path(path).cpu_shards(1);
-                let options = options.processes(256).families(8).series(16);
+        scope.spawn(move || {
+            let mut segments = (0..).map(|n| attach.folder.join(format!("{n}.seg")));
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                let options = SegmentOptions::new().path(segments.next().expect("no end"));
+                let options = options.cpu_shards(1).processes(256).families(8).series(16);
                 options.attach().expect("attaching works");
             }
         });
         for _ in 0..attach.children {
             fork_child(true, unistd::pause)?;
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(going_on);
         Ok::<(), nix::Error>(())
     })?;
     wait_for_go()?;
