@@ -115,7 +115,9 @@ extern "C" fn in_child() {
             attached.claim_slot();
         } else {
             // Whatever else it is, the descriptor must not keep the parent's lock.
-            let _ = reopen(file, Some(c"/dev/null"));
+            if reopen(file, Some(c"/dev/null")).is_none() {
+                close(file);
+            }
             attached.give_up_slot(Loss::ForkedWithoutFile);
         }
     }
@@ -151,4 +153,11 @@ fn reopen(file: &File, path: Option<&CStr>) -> Option<()> {
     // SAFETY: F1; both descriptors are open and stay owned by whom they belong to.
     let replaced = unsafe { libc::dup3(new.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     (replaced >= 0).then_some(())
+}
+
+/// Closes a file for good, where there is no descriptor to spare for anything else in its place. It stays in the
+/// list; whoever looks sees that it is not the segment's any more.
+fn close(file: &File) {
+    // SAFETY: F1; nothing in the list is ever dropped, so that nobody closes the number again.
+    unsafe { libc::close(file.as_raw_fd()) };
 }

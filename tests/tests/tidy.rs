@@ -400,7 +400,7 @@ fn is_invariant(name: &str) -> bool {
         && name.as_bytes()[1].is_ascii_digit()
 }
 
-/// Whether what follows a `SAFETY:` names one of the invariants.
+/// Whether the reason that a block is sound names one of the invariants.
 fn names_one(reason: &str, known: &BTreeSet<&str>) -> bool {
     let comment = reason.lines().enumerate();
     let comment = comment.take_while(|(at, line)| *at == 0 || line.trim_start().starts_with("//"));

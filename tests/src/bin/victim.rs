@@ -66,6 +66,7 @@ impl Victim {
             ["spin", name] => self.spin(name),
             ["spun"] => self.spun(),
             ["check"] => Ok(self.writer()?.check().map(|()| "ok".into())?),
+            ["leave"] => leave(),
             ["fork", name, times] => self.fork(name, times.parse()?),
             ["descriptors", most] => limit_descriptors(most.parse()?),
             ["become", uid] => become_user(uid.parse()?),
@@ -213,6 +214,19 @@ impl Victim {
                 other => Err(format!("the child ended as {other:?}").into()),
             },
         }
+    }
+}
+
+/// Forks a child that stays for a minute, or until it is killed.
+fn leave() -> Answer {
+    // SAFETY: the child only sleeps, and leaves by `_exit`.
+    match unsafe { unistd::fork() }? {
+        ForkResult::Child => {
+            unistd::sleep(60);
+            // SAFETY: `_exit` may be called at any time.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => Ok(child.to_string()),
     }
 }
 
