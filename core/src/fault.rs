@@ -170,13 +170,24 @@ fn hand_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) 
         return;
     };
     let handler = previous.sa_sigaction;
-    if handler == libc::SIG_DFL
-        || handler == libc::SIG_IGN
-        || previous.sa_flags & libc::SA_SIGINFO == 0
-    {
+    // SAFETY: G3: as in `on_fault`.
+    let is_sent = unsafe { &*info }.si_code <= 0;
+    if handler == libc::SIG_IGN && is_sent {
+        return;
+    }
+    if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
         // SAFETY: G1: puts the earlier action back; the fault repeats and meets it.
         unsafe { libc::sigaction(signal, previous, ptr::null_mut()) };
+        if is_sent {
+            // SAFETY: G1: what a process sent does not repeat.
+            unsafe { libc::raise(signal) };
+        }
         return;
+    }
+    if previous.sa_flags & libc::SA_SIGINFO == 0 {
+        // SAFETY: G3: without SA_SIGINFO the earlier handler has this signature.
+        let handler: extern "C" fn(i32) = unsafe { std::mem::transmute(handler) };
+        return handler(signal);
     }
     // SAFETY: G3: with SA_SIGINFO the earlier handler has this signature.
     let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =

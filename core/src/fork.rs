@@ -6,6 +6,9 @@
 //! returns, when the child has one thread. It takes no lock of the process, because the thread that held it in
 //! the parent does not exist here.
 //!
+//! A thread that forks and one that attaches take turns: a slot whose segment is not in the list yet would stay
+//! locked by a child that does not know of it.
+//!
 //! | a process killed | leaves |
 //! |---|---|
 //! | while it makes a slot ready | the slot, whose lock the kernel dropped |
@@ -33,20 +36,33 @@ use crate::list::List;
 use crate::loss::Loss;
 use crate::marks;
 use crate::proof::step;
+use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Every segment that this process writes to.
 static ATTACHED: List = List::new();
 
-/// Keeps a segment for the rest of the process, and follows it through forks.
-pub(crate) fn keep(attached: Attached, is_same: impl Fn(&Attached) -> bool) -> &'static Attached {
-    follow_forks();
-    ATTACHED.add(attached, is_same)
-}
-
-/// The segment that is kept already and `is_same` finds.
-pub(crate) fn find(is_same: impl Fn(&Attached) -> bool) -> Option<&'static Attached> {
-    ATTACHED.iter().find(|attached| is_same(attached))
+/// The segment that is kept already and `is_same` finds, or else this one as `make` attaches it: it is kept for
+/// the rest of the process, and followed through forks.
+pub(crate) fn find_or_keep(
+    segment: Segment,
+    is_same: impl Fn(&Attached) -> bool,
+    make: impl FnOnce(Segment) -> Attached,
+) -> &'static Attached {
+    let find = || ATTACHED.iter().find(|attached| is_same(attached));
+    find().unwrap_or_else(|| {
+        follow_forks();
+        begin();
+        let kept = find().unwrap_or_else(|| {
+            // A child that was forked since the file was opened shares its description, and would share its locks.
+            let _ = segment
+                .file()
+                .and_then(|file| reopen(file, own_path(file).as_deref()));
+            ATTACHED.add(make(segment), &is_same)
+        });
+        end();
+        kept
+    })
 }
 
 fn follow_forks() {
@@ -58,14 +74,14 @@ fn follow_forks() {
     }
 }
 
-/// The thread that forks, by the place of its storage; it is the same in the child. One at a time: a child must
-/// know every descriptor that was opened for a child.
-static FORKING: AtomicU64 = AtomicU64::new(0);
-/// How often to give way to another thread that forks.
+/// The thread whose turn it is to fork or attach, by the place of its storage, which is the same in a child; 0 for
+/// none. One at a time: a child must know every descriptor that was opened for a child.
+static TURN: AtomicU64 = AtomicU64::new(0);
+/// How often to give way to the thread whose turn it is: one that was interrupted may never end it.
 const TRIES: usize = 1 << 20;
 
 thread_local! {
-    /// Forks under way in this thread: a signal handler may fork within one.
+    /// What this thread has begun: a signal handler may fork within an attach or a fork.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -73,15 +89,41 @@ fn this_thread() -> u64 {
     DEPTH.with(|depth| std::ptr::from_ref(depth).addr() as u64)
 }
 
+/// Whether it is this thread's turn, and nothing else of it is under way.
 fn is_outermost() -> bool {
-    DEPTH.get() == 1 && FORKING.load(Ordering::Relaxed) == this_thread()
+    DEPTH.get() == 1 && TURN.load(Ordering::Relaxed) == this_thread()
+}
+
+/// Takes a turn, or goes on without one.
+fn begin() {
+    DEPTH.set(DEPTH.get() + 1);
+    if DEPTH.get() > 1 {
+        return;
+    }
+    for _ in 0..TRIES {
+        let (order, me) = (Ordering::Acquire, this_thread());
+        if TURN
+            .compare_exchange(0, me, order, Ordering::Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn end() {
+    if is_outermost() {
+        TURN.store(0, Ordering::Release);
+    }
+    DEPTH.set(DEPTH.get() - 1);
 }
 
 /// Makes a description, a slot and the marks of the child ready, so that they are there whatever becomes of the
 /// parent.
 extern "C" fn before() {
-    DEPTH.set(DEPTH.get() + 1);
-    let may_prepare = DEPTH.get() == 1 && begin();
+    begin();
+    let may_prepare = is_outermost();
     for attached in ATTACHED.iter() {
         step("fork-before");
         let Some(file) = attached.segment.file() else {
@@ -103,21 +145,6 @@ extern "C" fn before() {
     }
 }
 
-fn begin() -> bool {
-    (0..TRIES).any(|_| {
-        let (order, me) = (Ordering::Acquire, this_thread());
-        let begun = FORKING.compare_exchange(0, me, order, Ordering::Relaxed);
-        if begun.is_err() {
-            std::thread::yield_now();
-        }
-        begun.is_ok()
-    })
-}
-
-fn end() {
-    DEPTH.set(DEPTH.get() - 1);
-}
-
 /// What was made ready is the child's, if there is one; else the kernel drops its lock.
 extern "C" fn in_parent() {
     if is_outermost() {
@@ -125,7 +152,6 @@ extern "C" fn in_parent() {
             attached.disinherit();
             drop(take_bequest(attached));
         }
-        FORKING.store(0, Ordering::Release);
     }
     end();
 }
@@ -134,34 +160,46 @@ extern "C" fn in_child() {
     let is_ready = is_outermost();
     for attached in ATTACHED.iter() {
         step("fork-in-child");
-        let Some(file) = attached.segment.file() else {
-            continue;
-        };
-        let bequest = take_bequest(attached);
-        if !attached.segment.has_its_file() {
-            // Somebody else's file now: it is left alone. The bequest's lock is all that tells of this process.
-            bequest.map(File::into_raw_fd);
-            attached.give_up_slot(Loss::ForkedWithoutFile);
-            attached.stay_untracked();
-        } else if let Some(bequest) = bequest.filter(|_| is_ready) {
-            replace(file, &bequest);
-            step("fork-replaced");
-            attached.inherit();
-        } else {
-            attached.disinherit();
-            if reopen(file, own_path(file).as_deref()).is_some() {
-                attached.stay_untracked();
-                attached.claim_slot();
-            } else {
-                // Whatever else it is, the descriptor must not keep the parent's lock.
-                let _ = reopen(file, Some(c"/dev/null"));
-                attached.give_up_slot(Loss::ForkedWithoutFile);
-                attached.stay_untracked();
-            }
+        if let Some(file) = attached.segment.file() {
+            follow(attached, file, is_ready);
         }
     }
-    FORKING.store(0, Ordering::Relaxed);
     end();
+    if DEPTH.get() == 0 {
+        // It may have been the turn of a thread that does not exist here.
+        TURN.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Takes over what the parent made ready for the child, or makes do without.
+fn follow(attached: &Attached, file: &File, is_ready: bool) {
+    let bequest = take_bequest(attached);
+    if !attached.segment.has_its_file() {
+        // Somebody else's file now: it is left alone. The bequest's lock is all that tells of this process.
+        bequest.map(File::into_raw_fd);
+        return go_without(attached);
+    }
+    let ready = bequest.as_ref().filter(|_| is_ready);
+    if ready.is_some_and(|ready| replace(file, ready).is_some()) {
+        step("fork-replaced");
+        return attached.inherit();
+    }
+    attached.disinherit();
+    if reopen(file, own_path(file).as_deref()).is_some() {
+        attached.stay_untracked();
+        return attached.claim_slot();
+    }
+    // Whatever else it is, the descriptor must not keep the parent's lock.
+    if reopen(file, Some(c"/dev/null")).is_none() {
+        close(file);
+    }
+    marks::never_free(&attached.segment);
+    go_without(attached);
+}
+
+fn go_without(attached: &Attached) {
+    attached.give_up_slot(Loss::ForkedWithoutFile);
+    attached.stay_untracked();
 }
 
 /// The description that was opened for the child.
@@ -206,4 +244,11 @@ fn replace(file: &File, new: &File) -> Option<()> {
     // SAFETY: F1; both descriptors are open and stay owned by whom they belong to.
     let replaced = unsafe { libc::dup3(new.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     (replaced >= 0).then_some(())
+}
+
+/// Closes a file for good, where there is no descriptor to spare for anything else in its place. It stays in the
+/// list; whoever looks sees that it is not the segment's any more.
+fn close(file: &File) {
+    // SAFETY: F1; nothing in the list is ever dropped, so that nobody closes the number again.
+    unsafe { libc::close(file.as_raw_fd()) };
 }

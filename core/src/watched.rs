@@ -98,3 +98,25 @@ impl Watched {
         self.faulted.load(Ordering::Relaxed) > 0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_forgets_the_fault_of_its_last_range() {
+        let watched = Watched::new();
+        let range = Range {
+            start: 4096,
+            end: 8192,
+            is_writable: false,
+        };
+        assert!(watched.take(range));
+        assert!(!watched.take(range), "one range at a time");
+        watched.note_fault();
+        watched.give_up();
+        assert!(watched.take(range) && !watched.has_faulted());
+        assert_eq!(watched.range_of(4096), Some(range));
+        assert_eq!(watched.range_of(8192), None);
+    }
+}

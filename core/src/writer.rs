@@ -47,10 +47,8 @@ impl SegmentOptions {
         let is_same = move |other: &Attached| other.segment.inode() == inode;
         // Decides now, so that no later add has to.
         crate::rseq::recording(Some(segment.self_test()));
-        let attached = match crate::fork::find(is_same) {
-            Some(attached) => attached,
-            None => crate::fork::keep(Attached::new(segment, self.name()), is_same),
-        };
+        let make = |segment| Attached::new(segment, self.name());
+        let attached = crate::fork::find_or_keep(segment, is_same, make);
         Ok(Writer { attached })
     }
 

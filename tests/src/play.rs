@@ -5,9 +5,11 @@ mod checks;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::unistd::Pid;
 use tachograph::{Error, Reader, Snapshot};
 
@@ -318,9 +320,12 @@ impl<'a> Run<'a> {
             if fate == Fate::Stopped && is_stopped(pid) {
                 return Ok((victim, pid));
             }
-            if victim.poll_end().is_some() {
+            if let Some(status) = victim.poll_end() {
                 let pid = victim.pid();
-                return Ok((victim, pid));
+                return match (fate, status.signal()) {
+                    (Fate::Killed, Some(libc::SIGKILL)) => Ok((victim, pid)),
+                    _ => Err(format!("the victim ended as {status}")),
+                };
             }
             std::thread::sleep(Duration::from_micros(100));
         }

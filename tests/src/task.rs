@@ -31,6 +31,8 @@ pub enum Task {
     Churn(Churn),
     /// Forks children while its threads make updates; the children make updates too.
     Fork(Fork),
+    /// Attaches one segment after another in one thread while another one forks children, which stay.
+    Attach(Attach),
 }
 
 /// Updates by several threads.
@@ -127,4 +129,15 @@ pub struct Fork {
     /// Children stay and go on with updates until they are stopped, and the parent does not wait for them.
     #[arg(long)]
     pub linger: bool,
+}
+
+/// Segments attached while children are forked.
+#[derive(Debug, Clone, Args)]
+pub struct Attach {
+    /// Where the segments go.
+    #[arg(long)]
+    pub folder: PathBuf,
+    /// How many children.
+    #[arg(long)]
+    pub children: usize,
 }

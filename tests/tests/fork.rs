@@ -1,5 +1,7 @@
 //! Fork: parent and child record side by side, each under its own name.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::{self, Signal};
@@ -175,4 +177,46 @@ fn a_parent_is_dead_although_its_child_lives() {
         let snapshot = reader.snapshot().unwrap();
         !snapshot.processes.iter().any(|process| process.alive)
     });
+}
+
+/// A child that was forked while another thread attached a segment keeps nothing of its parent's place there.
+#[test]
+fn a_child_forked_during_an_attach_keeps_no_lock_of_its_parent() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("segments");
+    let folder_argument = format!("--folder={}", folder.display());
+    let children = if long() { 1_000 } else { 100 };
+    let arguments = [
+        "attach",
+        &folder_argument,
+        &format!("--children={children}"),
+    ];
+    let worker = Worker::start(WRITER, &scratch.segment(), &[], arguments);
+    worker.wait_ready();
+    let mut reader = Reader::attach(scratch.segment()).unwrap();
+    let alive_of = |reader: &mut Reader| -> Vec<u32> {
+        let snapshot = reader.snapshot().unwrap();
+        let living = living(&snapshot);
+        living.iter().map(|process| process.pid).collect()
+    };
+    let parent = worker.pid();
+    let mut others = Vec::new();
+    eventually("every child has a slot", PATIENCE, || {
+        others = alive_of(&mut reader);
+        others.retain(|&pid| pid != parent);
+        others.len() == children
+    });
+    let others: Vec<Grandchild> = others.into_iter().map(Grandchild).collect();
+    worker.kill();
+    let segments = fs::read_dir(&folder).unwrap();
+    let mut held: Vec<PathBuf> = segments.map(|entry| entry.unwrap().path()).collect();
+    assert!(!held.is_empty());
+    eventually("the parent is dead in every segment", PATIENCE, || {
+        held.retain(|path| {
+            let mut reader = Reader::attach(path).unwrap();
+            alive_of(&mut reader).contains(&parent)
+        });
+        held.is_empty()
+    });
+    drop(others);
 }

@@ -161,7 +161,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("list", &["attached"]),
     (
         "fork",
-        &["attached", "list", "loss", "marks", "proof", "sync"],
+        &[
+            "attached", "list", "loss", "marks", "proof", "segment", "sync",
+        ],
     ),
     (
         "reader",
@@ -465,7 +467,7 @@ fn is_invariant(name: &str) -> bool {
         && name.as_bytes()[1].is_ascii_digit()
 }
 
-/// Whether what follows a `SAFETY:` names one of the invariants.
+/// Whether the reason that a block is sound names one of the invariants.
 fn names_one(reason: &str, known: &BTreeSet<&str>) -> bool {
     let comment = reason.lines().enumerate();
     let comment = comment.take_while(|(at, line)| *at == 0 || line.trim_start().starts_with("//"));

@@ -33,7 +33,7 @@ const UNREACHED: &[(&str, &str)] = &[
     ("holding", "words of this process"),
     (
         "fork",
-        "one flag: installing the handler twice would claim a second slot, no more",
+        "a flag, and the turn of threads that fork or attach: what it is for is the kernel's",
     ),
     (
         "create",

@@ -66,10 +66,12 @@ impl Victim {
             ["spin", name] => self.spin(name),
             ["spun"] => self.spun(),
             ["check"] => Ok(self.writer()?.check().map(|()| "ok".into())?),
+            ["leave"] => leave(),
             ["fork", name, times] => self.fork(name, times.parse()?),
             ["descriptors", most] => limit_descriptors(most.parse()?),
             ["become", uid] => become_user(uid.parse()?),
-            ["catch"] => catch(),
+            ["catch"] => handle(SigHandler::Handler(own_handler)),
+            ["forget"] => handle(SigHandler::SigDfl),
             ["fault", path] => fault(Path::new(path)),
             ["touch", path] => touch(Path::new(path)),
             ["pid"] => Ok(std::process::id().to_string()),
@@ -215,6 +217,19 @@ impl Victim {
     }
 }
 
+/// Forks a child that stays for a minute, or until it is killed.
+fn leave() -> Answer {
+    // SAFETY: the child only sleeps, and leaves by `_exit`.
+    match unsafe { unistd::fork() }? {
+        ForkResult::Child => {
+            unistd::sleep(60);
+            // SAFETY: `_exit` may be called at any time.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => Ok(child.to_string()),
+    }
+}
+
 fn limit_descriptors(most: u64) -> Answer {
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     Ok("ok".into())
@@ -230,11 +245,10 @@ extern "C" fn own_handler(_signal: i32) {
     unsafe { libc::_exit(OWN_HANDLER) }
 }
 
-/// Installs a handler of the program's own for SIGBUS.
-fn catch() -> Answer {
-    let handler = SigHandler::Handler(own_handler);
+/// Handles SIGBUS as a program would that has no guard.
+fn handle(handler: SigHandler) -> Answer {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler only ends the process.
+    // SAFETY: a handler of ours only ends the process.
     unsafe { signal::sigaction(Signal::SIGBUS, &action) }?;
     Ok("ok".into())
 }

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io::{self, BufRead};
 use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
 use clap::Parser;
@@ -14,7 +15,7 @@ use nix::unistd::{self, ForkResult};
 use tachograph::{GaugeMode, SegmentOptions, Writer};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::churn;
-use tachograph_tests::task::{Count, Fault, Fork, Gauges, Options, Register, Task};
+use tachograph_tests::task::{Attach, Count, Fault, Fork, Gauges, Options, Register, Task};
 use tachograph_tests::update::Handles;
 
 /// How many updates lie between two that are made twice on purpose.
@@ -36,6 +37,7 @@ fn main() -> Outcome {
         Task::Register(register) => run_register(&writer, &register),
         Task::Churn(churn) => churn::run(&writer, &churn),
         Task::Fork(fork) => run_fork(&writer, &fork),
+        Task::Attach(attach) => run_attach(&attach),
     }
 }
 
@@ -177,16 +179,12 @@ fn run_register(writer: &Writer, register: &Register) -> Outcome {
             if !register.forks || acks.stopped() {
                 break;
             }
-            fork_child(
-                false,
-                |acks| {
-                    for n in made..made + 10 {
-                        register_one(writer, register, n).expect("registration works");
-                        acks.acknowledge(child, n as u64 + 1);
-                    }
-                },
-                &acks,
-            )?;
+            fork_child(false, || {
+                for n in made..made + 10 {
+                    register_one(writer, register, n).expect("registration works");
+                    acks.acknowledge(child, n as u64 + 1);
+                }
+            })?;
             wait_for_children(1)?;
         }
         Ok(())
@@ -208,15 +206,11 @@ fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
     let threads = start(&acks, of_threads, count);
     for (child, handles) in of_children.iter().enumerate() {
         let number = count.first + count.threads + child;
-        fork_child(
-            fork.linger,
-            move |acks| {
-                gauge.set(2);
-                let updates = count.updates.filter(|_| !fork.linger);
-                update_until_stopped(acks, *handles, number, updates, None);
-            },
-            &acks,
-        )?;
+        fork_child(fork.linger, || {
+            gauge.set(2);
+            let updates = count.updates.filter(|_| !fork.linger);
+            update_until_stopped(&acks, *handles, number, updates, None);
+        })?;
     }
     for thread in threads {
         thread.join().expect("recording does not panic");
@@ -227,9 +221,31 @@ fn run_fork(writer: &Writer, fork: &Fork) -> Outcome {
     Ok(())
 }
 
+/// The children stay until they are killed.
+fn run_attach(attach: &Attach) -> Outcome {
+    let (going_on, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut segments = (0..).map(|n| attach.folder.join(format!("{n}.seg")));
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                let options = SegmentOptions::new().path(segments.next().expect("no end"));
+                let options = options.cpu_shards(1).processes(256).families(8).series(16);
+                options.attach().expect("attaching works");
+            }
+        });
+        for _ in 0..attach.children {
+            fork_child(true, unistd::pause)?;
+        }
+        drop(going_on);
+        Ok::<(), nix::Error>(())
+    })?;
+    wait_for_go()?;
+    Ok(())
+}
+
 /// Forks a child that does `work` and ends.
 #[expect(unsafe_code, reason = "fork is what is tested")]
-fn fork_child(linger: bool, work: impl Fn(&AckFile), acks: &AckFile) -> nix::Result<()> {
+fn fork_child(linger: bool, work: impl Fn()) -> nix::Result<()> {
     // SAFETY: other threads run, so the child may only do what needs no lock of theirs. It records and
     // registers, which take no lock of the process; memory comes from the C library, which makes its
     // allocator ready for the child; and it leaves by `_exit`.
@@ -239,7 +255,7 @@ fn fork_child(linger: bool, work: impl Fn(&AckFile), acks: &AckFile) -> nix::Res
             if !linger {
                 let _ = prctl::set_pdeathsig(Signal::SIGKILL);
             }
-            work(acks);
+            work();
             // SAFETY: `_exit` may be called at any time; nothing of the parent's is left half-written,
             // since no destructor and no exit handler runs.
             unsafe { nix::libc::_exit(0) }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
+use nix::sys::signal::Signal;
 use tachograph::{Loss, SegmentOptions};
 use tachograph_tests::scratch::Scratch;
 
@@ -285,6 +286,16 @@ fn a_fault_elsewhere_is_not_ours() {
     victim.must("add old_total 1");
     victim.tell(&fault);
     assert_eq!(victim.end().code(), Some(42));
+}
+
+#[test]
+fn a_signal_that_was_sent_is_not_ours() {
+    let scratch = Scratch::new();
+    let mut victim = Victim::start();
+    victim.must("forget");
+    victim.attach(&scratch.segment());
+    victim.signal(Signal::SIGBUS);
+    assert_eq!(signal_of(victim), Some(SIGBUS));
 }
 
 fn signal_of(victim: Victim) -> Option<i32> {

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tachograph::Loss;
+use tachograph_tests::eventually;
 use tachograph_tests::scratch::Scratch;
+use tachograph_tests::worker::PATIENCE;
 
 use crate::stage::{Victim, counted, open, snapshot};
 
@@ -89,5 +93,11 @@ fn a_process_without_descriptors_counts_on() {
     let found = snapshot(&path);
     assert_eq!(counted(&found, "a_total"), 10.0);
     assert_eq!(found.losses.count(Loss::ForkedWithoutFile), 1);
-    victim.finish();
+    // Nor does it keep its parent alive.
+    let child: i32 = victim.ask("leave").parse().unwrap();
+    victim.kill();
+    eventually("the parent is dead", PATIENCE, || {
+        !snapshot(&path).processes[0].alive
+    });
+    signal::kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
 }

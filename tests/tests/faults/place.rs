@@ -23,10 +23,16 @@ fn a_file_system_of_one_mebibyte_fills_up_and_counts_on() {
     let scratch = Scratch::new();
     let tmpfs = Tmpfs::new(scratch.path("full"), "size=1m");
     let path = &tmpfs.segment;
-    // The default capacities do not fit.
+    // The default capacities do not fit into a quarter of it.
     let mut victim = Victim::start();
-    let expected = [path.to_str().unwrap(), "no room", "enlarge the tmpfs"];
-    victim.fails(&format!("attach path={}", path.display()), &expected);
+    let tiny = Tmpfs::new(scratch.path("tiny"), "size=256k");
+    let reasons = ["no room", "enlarge the tmpfs"];
+    let attach = format!("attach path={}", tiny.segment.display());
+    victim.fails(
+        &attach,
+        &[&[tiny.segment.to_str().unwrap()], &reasons[..]].concat(),
+    );
+    let expected = [&[path.to_str().unwrap()], &reasons[..]].concat();
     victim.must(&format!("attach size=small path={}", path.display()));
     victim.count("old_total", 100);
     fill(path.parent().unwrap(), 0).unwrap();

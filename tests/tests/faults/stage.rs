@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tachograph::{Reader, Snapshot};
 use tachograph_tests::http;
 use tachograph_tests::server::{self, Server};
@@ -115,6 +117,11 @@ impl Victim {
     pub(crate) fn finish(self) {
         let status = self.end();
         assert_eq!(status.code(), Some(0), "{status}");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        signal::kill(pid, signal).expect("the victim is ours");
     }
 
     pub(crate) fn kill(mut self) {
