@@ -3,12 +3,18 @@
 use tachograph::{LossClass, Number};
 
 use crate::number::push_number;
-use crate::plan::{push_family_header, push_label};
+use crate::openmetrics::{self, Declared};
+use crate::plan::{push_header, push_label};
 use crate::report::{Digest, Report, State};
+use crate::text::Syntax;
 
 /// Appends the exporter's own families, by name. Writers cannot register names with their prefix.
-pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report) {
-    let mut own = Own { out, report };
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, syntax: Syntax) {
+    let mut own = Own {
+        out,
+        report,
+        syntax,
+    };
     own.damage();
     own.exporter();
     own.overflows();
@@ -23,6 +29,7 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report) {
 struct Own<'a> {
     out: &'a mut Vec<u8>,
     report: &'a Report,
+    syntax: Syntax,
 }
 
 /// The lines of one family.
@@ -60,7 +67,13 @@ impl<'a> Own<'a> {
         write: impl FnOnce(&mut Samples<'_>, &'a Report),
     ) {
         let start = self.out.len();
-        push_family_header(self.out, name, kind, help);
+        match self.syntax {
+            Syntax::Prometheus => push_header(self.out, name, kind, help),
+            Syntax::OpenMetrics => {
+                let declared = Declared::new(name, kind);
+                openmetrics::push_header(self.out, &declared, unit_of(declared.name), help);
+            }
+        }
         let header_end = self.out.len();
         let mut samples = Samples {
             out: self.out,
@@ -101,7 +114,7 @@ impl<'a> Own<'a> {
     fn exporter(&mut self) {
         self.family(
             "tachograph_exporter_build_info",
-            "gauge",
+            "info",
             "Version of the exporter; always 1.",
             |samples, _| {
                 let version = env!("CARGO_PKG_VERSION");
@@ -278,6 +291,13 @@ impl<'a> Own<'a> {
     }
 }
 
+/// The unit in which the exporter's own names end.
+fn unit_of(name: &str) -> &'static str {
+    let units = ["bytes", "ratio", "seconds"];
+    let unit = units.into_iter().find(|unit| name.ends_with(unit));
+    unit.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -327,15 +347,15 @@ mod tests {
         }
     }
 
-    fn page() -> String {
+    fn page(syntax: Syntax) -> String {
         let mut out = Vec::new();
-        push_own_metrics(&mut out, &report());
+        push_own_metrics(&mut out, &report(), syntax);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn every_family_is_there_in_order() {
-        let page = page();
+        let page = page(Syntax::Prometheus);
         for line in [
             "tachograph_damaged_records{segment=\"a\"} 0",
             "tachograph_exporter_conflicts{segment=\"a\"} 1",
@@ -365,5 +385,19 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .collect();
         assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn openmetrics_declares_them_otherwise() {
+        let (text, openmetrics) = (page(Syntax::Prometheus), page(Syntax::OpenMetrics));
+        for line in [
+            "# TYPE tachograph_exporter_build info",
+            "# TYPE tachograph_exporter_scrapes counter",
+            "# UNIT tachograph_table_capacity_bytes bytes",
+        ] {
+            assert!(openmetrics.lines().any(|it| it == line), "{openmetrics}");
+        }
+        let samples = |page: &str| page.lines().filter(|it| !it.starts_with('#')).count();
+        assert_eq!(samples(&text), samples(&openmetrics));
     }
 }

@@ -27,6 +27,15 @@ fn query(prometheus: SocketAddr, query: &str) -> Option<f64> {
     result.first()?["value"][1].as_str()?.parse().ok()
 }
 
+/// What Prometheus keeps of a family's header: its type and unit.
+fn declared(prometheus: SocketAddr, family: &str) -> Option<(String, String)> {
+    let target = format!("/api/v1/metadata?metric={family}");
+    let answer = http::get(prometheus, &target, "application/json").ok()?;
+    let json: Value = serde_json::from_str(&answer.body).ok()?;
+    let text = |field: &str| Some(json["data"][family][0][field].as_str()?.to_owned());
+    Some((text("type")?, text("unit")?))
+}
+
 fn start(scratch: &Scratch, process: usize) -> Worker {
     let mut arguments = vec![
         "count".into(),
@@ -115,6 +124,10 @@ fn prometheus_shows_the_final_sums() {
     }
     assert_eq!(ask("min_over_time(up[10m])"), Some(1.0));
     assert!(ask("count_over_time(up[10m])").unwrap() >= 5.0);
+    // It asked for OpenMetrics and got it: the text format has no units.
+    let own = "tachograph_exporter_scrape_duration_seconds";
+    let seconds = ("gauge".to_owned(), "seconds".to_owned());
+    assert_eq!(declared(prometheus.address, own), Some(seconds));
     // A control: the question tells one sum from the next.
     assert_ne!(
         ask(&format!("{} + 1", update::SHARED_COUNTER)),
