@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// A page shrinks to a tenth at the lowest level already; the higher ones take the time of several renders.
+/// A page shrinks to a seventh at the lowest level already; the higher ones take several times as long.
 const LEVEL: u32 = 1;
 
 /// `page` as gzip.

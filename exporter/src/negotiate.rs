@@ -10,6 +10,8 @@ pub enum Format {
     Text,
     /// OpenMetrics.
     OpenMetrics,
+    /// Prometheus' protobuf format.
+    Protobuf,
     /// JSON.
     Json,
 }
@@ -59,13 +61,20 @@ const fn offer(
 }
 
 const OPENMETRICS: &str = "application/openmetrics-text";
+const PROTOBUF: &str = "application/vnd.google.protobuf";
+/// The only message, and the only way of putting several into a row, that scrapers read.
+const PROTOBUF_PARAMETERS: [(&str, &str); 2] = [
+    ("proto", "io.prometheus.client.MetricFamily"),
+    ("encoding", "delimited"),
+];
 
 /// All there is. Who names no version gets the oldest, which comes first; who takes anything, the first.
-const OFFERS: [Offer; 5] = [
+const OFFERS: [Offer; 6] = [
     offer("text/plain", "0.0.4", Format::Text, false),
     offer("text/plain", "1.0.0", Format::Text, true),
     offer(OPENMETRICS, "0.0.1", Format::OpenMetrics, false),
     offer(OPENMETRICS, "1.0.0", Format::OpenMetrics, true),
+    offer(PROTOBUF, "", Format::Protobuf, false),
     offer("application/json", "", Format::Json, false),
 ];
 
@@ -150,14 +159,29 @@ impl<'a> Clause<'a> {
         let version = self.parameter("version");
         OFFERS.iter().find(|offer| {
             self.name.eq_ignore_ascii_case(offer.media_type)
+                && offer
+                    .parameters()
+                    .iter()
+                    .all(|it| self.parameter(it.0) == Some(it.1))
                 && version.is_none_or(|version| version == offer.version)
         })
     }
 }
 
 impl Offer {
+    /// What must be asked for, and is answered.
+    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
+        match self.format {
+            Format::Protobuf => &PROTOBUF_PARAMETERS,
+            _ => &[],
+        }
+    }
+
     fn choice(&self, clause: &Clause<'_>) -> Choice {
         let mut content_type = self.media_type.to_owned();
+        for (name, value) in self.parameters() {
+            content_type += &format!("; {name}={value}");
+        }
         if !self.version.is_empty() {
             content_type += "; version=";
             content_type += self.version;
@@ -209,7 +233,10 @@ mod tests {
                 &*format!("{OPENMETRICS_1}; escaping=allow-utf-8"),
             ),
             (prometheus_2, &*underscores),
-            (with_protobuf, &*underscores),
+            (
+                with_protobuf,
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+            ),
             (victoria, TEXT),
             (browser, TEXT),
             ("*/*", TEXT),
@@ -244,6 +271,11 @@ mod tests {
             ("application/openmetrics-text;version=2.0.0", TEXT),
             ("application/json", "application/json"),
             ("application/*", TEXT),
+            ("application/vnd.google.protobuf", TEXT),
+            (
+                "application/vnd.google.protobuf;proto=other;encoding=delimited",
+                TEXT,
+            ),
         ] {
             assert_eq!(content_type(accept), expected, "{accept}");
         }

@@ -2,18 +2,23 @@
 
 use tachograph::{LossClass, Number};
 
+use crate::negotiate::Format;
 use crate::number::push_number;
 use crate::openmetrics::{self, Declared};
 use crate::plan::{push_header, push_label};
+use crate::protobuf::{self, Heading};
 use crate::report::{Digest, Report, State};
-use crate::text::Syntax;
 
-/// Appends the exporter's own families, by name. Writers cannot register names with their prefix.
-pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, syntax: Syntax) {
+/// Appends the exporter's own families, by name, unless `format` is JSON. Writers cannot register names with
+/// their prefix.
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format) {
+    if format == Format::Json {
+        return;
+    }
     let mut own = Own {
         out,
         report,
-        syntax,
+        format,
     };
     own.damage();
     own.exporter();
@@ -29,17 +34,27 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, syntax: Syntax) {
 struct Own<'a> {
     out: &'a mut Vec<u8>,
     report: &'a Report,
-    syntax: Syntax,
+    format: Format,
 }
 
 /// The lines of one family.
 struct Samples<'a> {
     out: &'a mut Vec<u8>,
     name: &'a str,
+    kind: &'a str,
+    format: Format,
 }
 
 impl Samples<'_> {
     fn add(&mut self, labels: &[(&str, &str)], number: Number) {
+        if self.format == Format::Protobuf {
+            let mut encoded = Vec::new();
+            for (name, value) in labels {
+                protobuf::push_label(&mut encoded, name, value);
+            }
+            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64(), None);
+            return;
+        }
         self.out.extend_from_slice(self.name.as_bytes());
         if !labels.is_empty() {
             self.out.push(b'{');
@@ -66,20 +81,36 @@ impl<'a> Own<'a> {
         help: &str,
         write: impl FnOnce(&mut Samples<'_>, &'a Report),
     ) {
+        let (format, report) = (self.format, self.report);
+        let write = |out: &mut Vec<u8>| {
+            let mut samples = Samples {
+                out,
+                name,
+                kind,
+                format,
+            };
+            write(&mut samples, report);
+        };
+        let declared = Declared::new(name, kind);
+        let unit = unit_of(declared.name);
+        if format == Format::Protobuf {
+            let heading = Heading {
+                name,
+                help,
+                kind,
+                unit,
+            };
+            protobuf::push_family(self.out, &heading, write);
+            return;
+        }
         let start = self.out.len();
-        match self.syntax {
-            Syntax::Prometheus => push_header(self.out, name, kind, help),
-            Syntax::OpenMetrics => {
-                let declared = Declared::new(name, kind);
-                openmetrics::push_header(self.out, &declared, unit_of(declared.name), help);
-            }
+        if format == Format::OpenMetrics {
+            openmetrics::push_header(self.out, &declared, unit, help);
+        } else {
+            push_header(self.out, name, kind, help);
         }
         let header_end = self.out.len();
-        let mut samples = Samples {
-            out: self.out,
-            name,
-        };
-        write(&mut samples, self.report);
+        write(self.out);
         if self.out.len() == header_end {
             self.out.truncate(start);
         }
@@ -347,15 +378,19 @@ mod tests {
         }
     }
 
-    fn page(syntax: Syntax) -> String {
+    fn page_bytes(format: Format) -> Vec<u8> {
         let mut out = Vec::new();
-        push_own_metrics(&mut out, &report(), syntax);
-        String::from_utf8(out).unwrap()
+        push_own_metrics(&mut out, &report(), format);
+        out
+    }
+
+    fn page(format: Format) -> String {
+        String::from_utf8(page_bytes(format)).unwrap()
     }
 
     #[test]
     fn every_family_is_there_in_order() {
-        let page = page(Syntax::Prometheus);
+        let page = page(Format::Text);
         for line in [
             "tachograph_damaged_records{segment=\"a\"} 0",
             "tachograph_exporter_conflicts{segment=\"a\"} 1",
@@ -389,7 +424,7 @@ mod tests {
 
     #[test]
     fn openmetrics_declares_them_otherwise() {
-        let (text, openmetrics) = (page(Syntax::Prometheus), page(Syntax::OpenMetrics));
+        let (text, openmetrics) = (page(Format::Text), page(Format::OpenMetrics));
         for line in [
             "# TYPE tachograph_exporter_build info",
             "# TYPE tachograph_exporter_scrapes counter",
@@ -397,6 +432,8 @@ mod tests {
         ] {
             assert!(openmetrics.lines().any(|it| it == line), "{openmetrics}");
         }
+        assert_ne!(page_bytes(Format::Protobuf), b"");
+        assert_eq!(page_bytes(Format::Json), b"");
         let samples = |page: &str| page.lines().filter(|it| !it.starts_with('#')).count();
         assert_eq!(samples(&text), samples(&openmetrics));
     }

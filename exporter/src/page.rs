@@ -13,6 +13,8 @@ use crate::log;
 use crate::negotiate::{Coding, Format};
 use crate::openmetrics;
 use crate::own::push_own_metrics;
+use crate::plan::Conflict;
+use crate::protobuf::ProtobufRenderer;
 use crate::report::{ConflictReport, Digest, Report, SegmentReport};
 use crate::share::Shared;
 use crate::source::{Reading, Sources};
@@ -43,7 +45,8 @@ impl Pages {
         Pages {
             scraper: Arc::new(Mutex::new(Scraper {
                 sources,
-                renderer: TextRenderer::with_created(created),
+                text: TextRenderer::with_created(created),
+                protobuf: ProtobufRenderer::default(),
                 scrapes: 0,
                 spare: Arc::default(),
                 told: HashSet::new(),
@@ -92,7 +95,8 @@ impl Page {
 #[derive(Debug)]
 struct Scraper {
     sources: Sources,
-    renderer: TextRenderer,
+    text: TextRenderer,
+    protobuf: ProtobufRenderer,
     scrapes: u64,
     spare: Arc<Mutex<Vec<u8>>>,
     /// Conflicts that the log has named.
@@ -104,13 +108,11 @@ impl Scraper {
         let start = Instant::now();
         let readings = self.sources.read();
         let mut body = std::mem::take(&mut *lock(&self.spare));
-        let conflicts = match format {
-            Format::Text => self.render(Syntax::Prometheus, &readings, &mut body),
-            Format::OpenMetrics => self.render(Syntax::OpenMetrics, &readings, &mut body),
-            Format::Json => {
-                json::render(&readings, &mut body);
-                Vec::new()
-            }
+        let conflicts = if format == Format::Json {
+            json::render(&readings, &mut body);
+            Vec::new()
+        } else {
+            self.render(format, &readings, &mut body)
         };
         self.scrapes += 1;
         let report = Report {
@@ -119,13 +121,9 @@ impl Scraper {
             scrapes: self.scrapes,
             duration: start.elapsed(),
         };
-        match format {
-            Format::Text => push_own_metrics(&mut body, &report, Syntax::Prometheus),
-            Format::OpenMetrics => {
-                push_own_metrics(&mut body, &report, Syntax::OpenMetrics);
-                body.extend_from_slice(openmetrics::END);
-            }
-            Format::Json => {}
+        push_own_metrics(&mut body, &report, format);
+        if format == Format::OpenMetrics {
+            body.extend_from_slice(openmetrics::END);
         }
         Page {
             body: Bytes::from_owner(Lease {
@@ -139,7 +137,7 @@ impl Scraper {
     /// Renders the families of all segments; tells which could not be shown.
     fn render(
         &mut self,
-        syntax: Syntax,
+        format: Format,
         readings: &[Reading],
         body: &mut Vec<u8>,
     ) -> Vec<ConflictReport> {
@@ -152,8 +150,18 @@ impl Scraper {
             .iter()
             .map(|&(label, snapshot)| (need_label.then_some(label), snapshot))
             .collect();
-        self.renderer.render_as(syntax, &segments, body);
-        let conflicts = self.renderer.conflicts().iter().map(|it| ConflictReport {
+        let conflicts: &[Conflict] = if format == Format::Protobuf {
+            self.protobuf.render_over(&segments, body);
+            self.protobuf.conflicts()
+        } else {
+            let syntax = match format {
+                Format::OpenMetrics => Syntax::OpenMetrics,
+                _ => Syntax::Prometheus,
+            };
+            self.text.render_as(syntax, &segments, body);
+            self.text.conflicts()
+        };
+        let conflicts = conflicts.iter().map(|it| ConflictReport {
             segment: shown[it.segment].0.to_owned(),
             family: it.family.clone(),
             reason: it.reason.clone(),

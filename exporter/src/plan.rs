@@ -32,8 +32,8 @@ pub(crate) struct Plan {
 /// All lines of one name: one HELP, one TYPE, and the families of that name, one a segment.
 #[derive(Debug)]
 pub(crate) struct Group {
-    name: String,
-    first: Source,
+    pub(crate) name: String,
+    pub(crate) first: Source,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -92,6 +92,16 @@ impl Plan {
 
     /// A plan with the `_created` lines of OpenMetrics, if they are `created`.
     pub(crate) fn new(segments: &[(Option<&str>, &Snapshot)], created: bool) -> Plan {
+        let mut plan = Plan::grouped(segments, created);
+        let mut names = Names::default();
+        for at in 0..plan.groups.len() {
+            plan.lay_out(at, &mut names);
+        }
+        plan
+    }
+
+    /// A plan without lines, for a format that has none.
+    pub(crate) fn grouped(segments: &[(Option<&str>, &Snapshot)], created: bool) -> Plan {
         let mut plan = Plan {
             made_from: segments
                 .iter()
@@ -102,10 +112,6 @@ impl Plan {
             ..Plan::default()
         };
         plan.groups = plan.group(created);
-        let mut names = Names::default();
-        for at in 0..plan.groups.len() {
-            plan.lay_out(at, &mut names);
-        }
         plan
     }
 
@@ -150,7 +156,7 @@ impl Plan {
         groups.into_values().collect()
     }
 
-    fn family(&self, source: Source) -> &Family {
+    pub(crate) fn family(&self, source: Source) -> &Family {
         &self.made_from[source.segment].1.families[source.family]
     }
 
@@ -234,6 +240,19 @@ impl Shape {
         }
     }
 
+    /// The labels that the page adds to series of the family `name`.
+    pub(crate) fn reserved<'a>(&self, name: &'a str, has_segment: bool) -> Vec<&'a str> {
+        let mut reserved = if has_segment { vec!["segment"] } else { vec![] };
+        match self {
+            Shape::Single => {}
+            Shape::Each => reserved.extend(["pid", "slot"]),
+            Shape::Histogram(_) => reserved.push("le"),
+            Shape::States(_) => reserved.push(name),
+            Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
+        }
+        reserved
+    }
+
     fn lines(&self) -> usize {
         match self {
             Shape::Single | Shape::Each => 1,
@@ -268,17 +287,9 @@ impl Lines<'_> {
 
     fn add_part(&mut self, name: &str, family: &Family, part: &Part, segment: Option<&str>) {
         let shape = &part.shape;
-        let mut reserved: Vec<&str> = segment.map(|_| "segment").into_iter().collect();
-        match shape {
-            Shape::Single => {}
-            Shape::Each => reserved.extend(["pid", "slot"]),
-            Shape::Histogram(_) => reserved.push("le"),
-            Shape::States(_) => reserved.push(name),
-            Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
-        }
         let bounds = rendered_bounds(family).into_iter().map(|(_, bound)| bound);
         let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
-        let mut names = LabelNames::new(reserved);
+        let mut names = LabelNames::new(shape.reserved(name, segment.is_some()));
         let mut labels = Vec::new();
         for series in &family.series {
             labels.clear();
