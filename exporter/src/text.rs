@@ -222,7 +222,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The value of a process is the index of the state it is in.
+    /// The value of a process is the index of the state it is in. Rare: it stays out of the loop over all series.
+    #[inline(never)]
     fn write_each_state(&mut self, states: usize, values: &[ProcessValue]) {
         // The lines of one process stand together, as OpenMetrics wants it.
         let lines: Vec<&[u8]> = (0..states).map(|_| self.next()).collect();
