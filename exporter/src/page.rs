@@ -29,6 +29,9 @@ pub(crate) struct Page {
     pub(crate) report: Arc<Report>,
 }
 
+/// A renderer keeps what stays the same for so many pages in which it has no part.
+const UNUSED_MAX: u64 = 100;
+
 /// What a page is written in, and how it is packed.
 type Form = (Format, Coding);
 
@@ -43,14 +46,7 @@ impl Pages {
     /// Pages of `sources`, with the `_created` lines of OpenMetrics if they are `created`.
     pub(crate) fn new(sources: Sources, created: bool) -> Pages {
         Pages {
-            scraper: Arc::new(Mutex::new(Scraper {
-                sources,
-                text: TextRenderer::with_created(created),
-                protobuf: ProtobufRenderer::default(),
-                scrapes: 0,
-                spare: Arc::default(),
-                told: HashSet::new(),
-            })),
+            scraper: Arc::new(Mutex::new(Scraper::new(sources, created))),
             shared: Mutex::default(),
         }
     }
@@ -95,8 +91,11 @@ impl Page {
 #[derive(Debug)]
 struct Scraper {
     sources: Sources,
-    text: TextRenderer,
-    protobuf: ProtobufRenderer,
+    created: bool,
+    /// Both text formats, and the last page that was in one.
+    text: Option<(TextRenderer, u64)>,
+    /// The same for protobuf.
+    protobuf: Option<(ProtobufRenderer, u64)>,
     scrapes: u64,
     spare: Arc<Mutex<Vec<u8>>>,
     /// Conflicts that the log has named.
@@ -104,6 +103,18 @@ struct Scraper {
 }
 
 impl Scraper {
+    fn new(sources: Sources, created: bool) -> Scraper {
+        Scraper {
+            sources,
+            created,
+            text: None,
+            protobuf: None,
+            scrapes: 0,
+            spare: Arc::default(),
+            told: HashSet::new(),
+        }
+    }
+
     fn scrape(&mut self, format: Format) -> Page {
         let start = Instant::now();
         let readings = self.sources.read();
@@ -115,6 +126,9 @@ impl Scraper {
             self.render(format, &readings, &mut body)
         };
         self.scrapes += 1;
+        let is_old = |used: u64| self.scrapes - used > UNUSED_MAX;
+        self.text.take_if(|(_, used)| is_old(*used));
+        self.protobuf.take_if(|(_, used)| is_old(*used));
         let report = Report {
             conflicts,
             segments: readings.iter().map(report_on).collect(),
@@ -151,15 +165,20 @@ impl Scraper {
             .map(|&(label, snapshot)| (need_label.then_some(label), snapshot))
             .collect();
         let conflicts: &[Conflict] = if format == Format::Protobuf {
-            self.protobuf.render_over(&segments, body);
-            self.protobuf.conflicts()
+            let (renderer, used) = self.protobuf.get_or_insert_default();
+            *used = self.scrapes;
+            renderer.render_over(&segments, body);
+            renderer.conflicts()
         } else {
             let syntax = match format {
                 Format::OpenMetrics => Syntax::OpenMetrics,
                 _ => Syntax::Prometheus,
             };
-            self.text.render_as(syntax, &segments, body);
-            self.text.conflicts()
+            let new = || (TextRenderer::with_created(self.created), 0);
+            let (renderer, used) = self.text.get_or_insert_with(new);
+            *used = self.scrapes;
+            renderer.render_as(syntax, &segments, body);
+            renderer.conflicts()
         };
         let conflicts = conflicts.iter().map(|it| ConflictReport {
             segment: shown[it.segment].0.to_owned(),
@@ -203,5 +222,29 @@ impl AsRef<[u8]> for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         *lock(&self.spare) = std::mem::take(&mut self.body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_is_forgotten() {
+        let mut scraper = Scraper::new(Sources::new(Vec::new()), false);
+        scraper.scrape(Format::OpenMetrics);
+        scraper.scrape(Format::Protobuf);
+        for _ in 0..UNUSED_MAX {
+            assert!(scraper.text.is_some() && scraper.protobuf.is_some());
+            scraper.scrape(Format::Text);
+        }
+        scraper.scrape(Format::Json);
+        assert!(scraper.text.is_some() && scraper.protobuf.is_none());
+        for _ in 0..=UNUSED_MAX {
+            scraper.scrape(Format::Json);
+        }
+        assert!(scraper.text.is_none());
+        scraper.scrape(Format::Protobuf);
+        assert!(scraper.protobuf.is_some());
     }
 }
