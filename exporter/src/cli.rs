@@ -31,6 +31,10 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub listen: Vec<Address>,
 
+    /// Add a `_created` line to each counter and histogram of OpenMetrics pages
+    #[arg(long, conflicts_with = "demo")]
+    pub openmetrics_created: bool,
+
     /// Limits of the connections.
     #[command(flatten)]
     pub limits: LimitArguments,

@@ -1,4 +1,4 @@
-//! Escapes of the text format. The only place that knows them.
+//! Escapes of the formats. The only place that knows them.
 //!
 //! In a label value `\`, `"` and the line feed are escaped; in a HELP text `\` and the line feed are.
 
@@ -19,6 +19,20 @@ pub fn push_help(out: &mut Vec<u8>, help: &str) {
         b'\n' => Some(b'n'),
         _ => None,
     });
+}
+
+/// Appends text for a JSON string, without its quotes.
+pub(crate) fn push_json(out: &mut Vec<u8>, text: &str) {
+    for character in text.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\0'..='\x1f' => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+            }
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
 }
 
 /// Appends `text` with a backslash and `escape(byte)` in place of each byte that has one.

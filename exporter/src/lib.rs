@@ -1,7 +1,7 @@
 //! Serves tachograph segments to Prometheus: snapshots become bytes, bytes become an HTTP page.
 //!
-//! It flows one way: [`source`] reads segments, [`text`] makes a page of the snapshots, [`server`] hands it
-//! out. Only `source` knows that segments are files; all that stands behind it takes snapshots.
+//! It flows one way: [`source`] reads segments, [`text`] and its like make a page of the snapshots, [`server`]
+//! hands it out. Only `source` knows that segments are files; all that stands behind it takes snapshots.
 #![forbid(unsafe_code)]
 
 use std::io::Write;
@@ -12,14 +12,20 @@ mod deadline;
 pub mod demo;
 mod error;
 pub mod escape;
+mod gzip;
+mod json;
 mod label;
 mod landing;
 mod limits;
 mod listen;
+mod native;
+pub mod negotiate;
 pub mod number;
+mod openmetrics;
 mod own;
 mod page;
 mod plan;
+pub mod protobuf;
 pub mod report;
 mod routes;
 pub mod server;
@@ -27,6 +33,7 @@ mod share;
 mod sheet;
 pub mod source;
 pub mod text;
+mod wire;
 
 pub use error::Error;
 pub use landing::landing_page;

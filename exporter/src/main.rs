@@ -68,7 +68,13 @@ async fn serve(arguments: &Arguments) -> Result<(), Error> {
         given => given.to_vec(),
     });
     let limits = Limits::from(&arguments.limits);
-    let server = Server::bind(&arguments.listen, limits, sources).await?;
+    let server = Server::bind(
+        &arguments.listen,
+        limits,
+        sources,
+        arguments.openmetrics_created,
+    )
+    .await?;
     for address in server.addresses() {
         tell(&format!("listening on {address}"));
     }

@@ -2,13 +2,24 @@
 
 use tachograph::{LossClass, Number, Removals};
 
+use crate::negotiate::Format;
 use crate::number::push_number;
-use crate::plan::{push_family_header, push_label};
+use crate::openmetrics::{self, Declared};
+use crate::plan::{push_header, push_label};
+use crate::protobuf::{self, Heading};
 use crate::report::{Digest, Report, State};
 
-/// Appends the exporter's own families, by name. Writers cannot register names with their prefix.
-pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report) {
-    let mut own = Own { out, report };
+/// Appends the exporter's own families, by name, unless `format` is JSON. Writers cannot register names with
+/// their prefix.
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format) {
+    if format == Format::Json {
+        return;
+    }
+    let mut own = Own {
+        out,
+        report,
+        format,
+    };
     own.damage();
     own.exporter();
     own.overflows();
@@ -23,16 +34,27 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report) {
 struct Own<'a> {
     out: &'a mut Vec<u8>,
     report: &'a Report,
+    format: Format,
 }
 
 /// The lines of one family.
 struct Samples<'a> {
     out: &'a mut Vec<u8>,
     name: &'a str,
+    kind: &'a str,
+    format: Format,
 }
 
 impl Samples<'_> {
     fn add(&mut self, labels: &[(&str, &str)], number: Number) {
+        if self.format == Format::Protobuf {
+            let mut encoded = Vec::new();
+            for (name, value) in labels {
+                protobuf::push_label(&mut encoded, name, value);
+            }
+            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64(), None);
+            return;
+        }
         self.out.extend_from_slice(self.name.as_bytes());
         if !labels.is_empty() {
             self.out.push(b'{');
@@ -59,14 +81,36 @@ impl<'a> Own<'a> {
         help: &str,
         write: impl FnOnce(&mut Samples<'_>, &'a Report),
     ) {
-        let start = self.out.len();
-        push_family_header(self.out, name, kind, help);
-        let header_end = self.out.len();
-        let mut samples = Samples {
-            out: self.out,
-            name,
+        let (format, report) = (self.format, self.report);
+        let write = |out: &mut Vec<u8>| {
+            let mut samples = Samples {
+                out,
+                name,
+                kind,
+                format,
+            };
+            write(&mut samples, report);
         };
-        write(&mut samples, self.report);
+        let declared = Declared::new(name, kind);
+        let unit = unit_of(declared.name);
+        if format == Format::Protobuf {
+            let heading = Heading {
+                name,
+                help,
+                kind,
+                unit,
+            };
+            protobuf::push_family(self.out, &heading, write);
+            return;
+        }
+        let start = self.out.len();
+        if format == Format::OpenMetrics {
+            openmetrics::push_header(self.out, &declared, unit, help);
+        } else {
+            push_header(self.out, name, kind, help);
+        }
+        let header_end = self.out.len();
+        write(self.out);
         if self.out.len() == header_end {
             self.out.truncate(start);
         }
@@ -101,7 +145,7 @@ impl<'a> Own<'a> {
     fn exporter(&mut self) {
         self.family(
             "tachograph_exporter_build_info",
-            "gauge",
+            "info",
             "Version of the exporter; always 1.",
             |samples, _| {
                 let version = env!("CARGO_PKG_VERSION");
@@ -306,6 +350,13 @@ impl<'a> Own<'a> {
     }
 }
 
+/// The unit in which the exporter's own names end.
+fn unit_of(name: &str) -> &'static str {
+    let units = ["bytes", "ratio", "seconds"];
+    let unit = units.into_iter().find(|unit| name.ends_with(unit));
+    unit.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -356,15 +407,19 @@ mod tests {
         }
     }
 
-    fn page() -> String {
+    fn page_bytes(format: Format) -> Vec<u8> {
         let mut out = Vec::new();
-        push_own_metrics(&mut out, &report());
-        String::from_utf8(out).unwrap()
+        push_own_metrics(&mut out, &report(), format);
+        out
+    }
+
+    fn page(format: Format) -> String {
+        String::from_utf8(page_bytes(format)).unwrap()
     }
 
     #[test]
     fn every_family_is_there_in_order() {
-        let page = page();
+        let page = page(Format::Text);
         for line in [
             "tachograph_damaged_records{segment=\"a\"} 0",
             "tachograph_exporter_conflicts{segment=\"a\"} 1",
@@ -394,5 +449,21 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .collect();
         assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn openmetrics_declares_them_otherwise() {
+        let (text, openmetrics) = (page(Format::Text), page(Format::OpenMetrics));
+        for line in [
+            "# TYPE tachograph_exporter_build info",
+            "# TYPE tachograph_exporter_scrapes counter",
+            "# UNIT tachograph_table_capacity_bytes bytes",
+        ] {
+            assert!(openmetrics.lines().any(|it| it == line), "{openmetrics}");
+        }
+        assert_ne!(page_bytes(Format::Protobuf), b"");
+        assert_eq!(page_bytes(Format::Json), b"");
+        let samples = |page: &str| page.lines().filter(|it| !it.starts_with('#')).count();
+        assert_eq!(samples(&text), samples(&openmetrics));
     }
 }

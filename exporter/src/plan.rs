@@ -1,9 +1,10 @@
 //! What a page always says: HELP, TYPE, names and labels, rendered and escaped once.
 //!
 //! A [`Plan`] belongs to the directories of the segments that it was made from. It lays the beginnings of
-//! all lines, in the order of the page, into one arena; a scrape walks it and adds the numbers.
+//! all lines, in the order of the page, into one arena; a scrape walks it and adds the numbers. Both text
+//! formats have the same lines; only their headers differ.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tachograph::{Directory, Family, GaugeMode, Kind, Snapshot};
@@ -11,6 +12,7 @@ use tachograph::{Directory, Family, GaugeMode, Kind, Snapshot};
 use crate::escape;
 use crate::label::LabelNames;
 use crate::number;
+use crate::openmetrics::{self, Names};
 
 /// The unchanging parts of a page.
 #[derive(Debug, Default)]
@@ -18,21 +20,20 @@ pub(crate) struct Plan {
     made_from: Vec<(Option<String>, Arc<Directory>)>,
     /// Headers and beginnings of lines, one after another.
     pub(crate) arena: Vec<u8>,
-    /// Where the arena is cut: a header for each group, then the lines of its parts.
+    /// Where the arena is cut: two headers for each group, then the lines of its parts. The second header
+    /// is OpenMetrics'; it is empty where OpenMetrics cannot show the group.
     pub(crate) lengths: Vec<u32>,
     /// The groups, by name.
     pub(crate) groups: Vec<Group>,
     /// The families that are not shown.
     pub(crate) conflicts: Vec<Conflict>,
-    /// Every sample name that a group may use.
-    names: HashSet<String>,
 }
 
 /// All lines of one name: one HELP, one TYPE, and the families of that name, one a segment.
 #[derive(Debug)]
 pub(crate) struct Group {
-    name: String,
-    first: Source,
+    pub(crate) name: String,
+    pub(crate) first: Source,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -41,6 +42,8 @@ pub(crate) struct Group {
 pub(crate) struct Part {
     pub(crate) source: Source,
     pub(crate) shape: Shape,
+    /// Whether each series has one more line, a whole one: the `_created` line of OpenMetrics.
+    pub(crate) created: bool,
 }
 
 /// Where a family is: the index of its segment, and its own index there.
@@ -87,7 +90,18 @@ impl Plan {
             )
     }
 
-    pub(crate) fn new(segments: &[(Option<&str>, &Snapshot)]) -> Plan {
+    /// A plan with the `_created` lines of OpenMetrics, if they are `created`.
+    pub(crate) fn new(segments: &[(Option<&str>, &Snapshot)], created: bool) -> Plan {
+        let mut plan = Plan::grouped(segments, created);
+        let mut names = Names::default();
+        for at in 0..plan.groups.len() {
+            plan.lay_out(at, &mut names);
+        }
+        plan
+    }
+
+    /// A plan without lines, for a format that has none.
+    pub(crate) fn grouped(segments: &[(Option<&str>, &Snapshot)], created: bool) -> Plan {
         let mut plan = Plan {
             made_from: segments
                 .iter()
@@ -97,16 +111,14 @@ impl Plan {
                 .collect(),
             ..Plan::default()
         };
-        plan.groups = plan.group();
-        for at in 0..plan.groups.len() {
-            plan.lay_out(at);
-        }
+        plan.groups = plan.group(created);
         plan
     }
 
     /// Sorts all families into groups; what does not fit an earlier one is a conflict.
-    fn group(&mut self) -> Vec<Group> {
+    fn group(&mut self, created: bool) -> Vec<Group> {
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        let mut names = Names::default();
         for segment in 0..self.made_from.len() {
             let directory = Arc::clone(&self.made_from[segment].1);
             for (at, family) in directory.families.iter().enumerate() {
@@ -117,6 +129,7 @@ impl Plan {
                 let part = Part {
                     source,
                     shape: Shape::of(family),
+                    created: created && matches!(family.kind.name(), "counter" | "histogram"),
                 };
                 let name = exposed_name(family);
                 match groups.get_mut(&name) {
@@ -124,7 +137,7 @@ impl Plan {
                         None => group.parts.push(part),
                         Some(reason) => self.refuse(source, reason),
                     },
-                    None => match self.claim(&name, family.kind) {
+                    None => match names.claim(&name, sample_suffixes(family.kind)) {
                         Ok(()) => {
                             let group = Group {
                                 name: name.clone(),
@@ -143,7 +156,7 @@ impl Plan {
         groups.into_values().collect()
     }
 
-    fn family(&self, source: Source) -> &Family {
+    pub(crate) fn family(&self, source: Source) -> &Family {
         &self.made_from[source.segment].1.families[source.family]
     }
 
@@ -172,20 +185,6 @@ impl Plan {
         None
     }
 
-    /// Takes the sample names of a new group, or none of them when one is taken.
-    fn claim(&mut self, name: &str, kind: Kind) -> Result<(), String> {
-        let suffixes: &[&str] = match kind {
-            Kind::Histogram => &["", "_bucket", "_sum", "_count"],
-            _ => &[""],
-        };
-        let names: Vec<String> = suffixes.iter().map(|end| format!("{name}{end}")).collect();
-        if let Some(taken) = names.iter().find(|name| self.names.contains(*name)) {
-            return Err(taken.clone());
-        }
-        self.names.extend(names);
-        Ok(())
-    }
-
     fn refuse(&mut self, source: Source, reason: String) {
         self.conflicts.push(Conflict {
             segment: source.segment,
@@ -194,23 +193,34 @@ impl Plan {
         });
     }
 
-    /// Renders the header and the beginnings of all lines of a group.
-    fn lay_out(&mut self, group: usize) {
+    /// Renders the headers and the beginnings of all lines of a group.
+    fn lay_out(&mut self, group: usize, names: &mut Names) {
         let Plan {
             made_from,
             arena,
             lengths,
             groups,
-            ..
+            conflicts,
         } = self;
         let group = &groups[group];
         let mut lines = Lines { arena, lengths };
         let first = &made_from[group.first.segment].1.families[group.first.family];
-        lines.add(|line| push_header(line, &group.name, first));
+        lines.add(|line| push_header(line, &group.name, first.kind.name(), &first.help));
+        let declared = names.declare(&group.name, first.kind.name());
+        lines.add(|line| {
+            if let Ok(declared) = &declared {
+                openmetrics::push_header(line, declared, first.unit.base(), &first.help);
+            }
+        });
+        conflicts.extend(declared.err().map(|taken| Conflict {
+            segment: group.first.segment,
+            family: first.name.clone(),
+            reason: format!("OpenMetrics keeps {taken} for another family; text shows it"),
+        }));
         for part in &group.parts {
             let (label, directory) = &made_from[part.source.segment];
             let family = &directory.families[part.source.family];
-            lines.add_part(&group.name, family, &part.shape, label.as_deref());
+            lines.add_part(&group.name, family, part, label.as_deref());
         }
     }
 }
@@ -230,13 +240,32 @@ impl Shape {
         }
     }
 
-    /// How many beginnings each series has.
-    pub(crate) fn lines(&self) -> usize {
+    /// The labels that the page adds to series of the family `name`.
+    pub(crate) fn reserved<'a>(&self, name: &'a str, has_segment: bool) -> Vec<&'a str> {
+        let mut reserved = if has_segment { vec!["segment"] } else { vec![] };
+        match self {
+            Shape::Single => {}
+            Shape::Each => reserved.extend(["pid", "slot"]),
+            Shape::Histogram(_) => reserved.push("le"),
+            Shape::States(_) => reserved.push(name),
+            Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
+        }
+        reserved
+    }
+
+    fn lines(&self) -> usize {
         match self {
             Shape::Single | Shape::Each => 1,
             Shape::Histogram(bounds) => bounds.len() + 3,
             Shape::States(states) | Shape::EachState(states) => *states,
         }
+    }
+}
+
+impl Part {
+    /// How many beginnings each series has.
+    pub(crate) fn lines(&self) -> usize {
+        self.shape.lines() + usize::from(self.created)
     }
 }
 
@@ -256,18 +285,11 @@ impl Lines<'_> {
             .push(u32::try_from(length).expect("a line is shorter than 4 GiB"));
     }
 
-    fn add_part(&mut self, name: &str, family: &Family, shape: &Shape, segment: Option<&str>) {
-        let mut reserved: Vec<&str> = segment.map(|_| "segment").into_iter().collect();
-        match shape {
-            Shape::Single => {}
-            Shape::Each => reserved.extend(["pid", "slot"]),
-            Shape::Histogram(_) => reserved.push("le"),
-            Shape::States(_) => reserved.push(name),
-            Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
-        }
+    fn add_part(&mut self, name: &str, family: &Family, part: &Part, segment: Option<&str>) {
+        let shape = &part.shape;
         let bounds = rendered_bounds(family).into_iter().map(|(_, bound)| bound);
         let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
-        let mut names = LabelNames::new(reserved);
+        let mut names = LabelNames::new(shape.reserved(name, segment.is_some()));
         let mut labels = Vec::new();
         for series in &family.series {
             labels.clear();
@@ -278,6 +300,9 @@ impl Lines<'_> {
                 push_label(&mut labels, name, &label.value);
             }
             self.add_series(name, family, shape, &labels, &bounds);
+            if part.created {
+                self.add(|line| push_created(line, name, &labels, series.created_unix_nanos));
+            }
         }
     }
 
@@ -346,16 +371,20 @@ fn exposed_name(family: &Family) -> String {
     }
 }
 
-fn push_header(out: &mut Vec<u8>, name: &str, family: &Family) {
-    let kind = match family.kind.name() {
+/// What the names of a family's samples end in.
+fn sample_suffixes(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Histogram => &["", "_bucket", "_sum", "_count"],
+        _ => &[""],
+    }
+}
+
+/// Appends the HELP and TYPE lines of a family. The text format has neither infos nor state sets.
+pub(crate) fn push_header(out: &mut Vec<u8>, name: &str, kind: &str, help: &str) {
+    let kind = match kind {
         "info" | "stateset" => "gauge",
         other => other,
     };
-    push_family_header(out, name, kind, &family.help);
-}
-
-/// Appends the HELP and TYPE lines of a family.
-pub(crate) fn push_family_header(out: &mut Vec<u8>, name: &str, kind: &str, help: &str) {
     for text in ["# HELP ", name, " "] {
         out.extend_from_slice(text.as_bytes());
     }
@@ -392,6 +421,15 @@ fn push_line(
         out.push(b'}');
     }
     out.push(b' ');
+}
+
+/// Appends a whole line that says when a series began.
+fn push_created(out: &mut Vec<u8>, name: &str, labels: &[u8], unix_nanos: u64) {
+    let stem = name.strip_suffix("_total").unwrap_or(name);
+    push_line(out, stem, "_created", labels, None);
+    number::push_integer(out, unix_nanos / 1_000_000_000);
+    let rest = unix_nanos % 1_000_000_000;
+    out.extend_from_slice(format!(".{rest:09}\n").as_bytes());
 }
 
 /// Appends a line up to where the labels of a process belong.

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::landing::landing_page;
+use crate::negotiate::{Coding, Format, choose, choose_coding};
 use crate::page::Pages;
 use crate::source::Sources;
-use crate::text;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -24,9 +24,9 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(sources: Sources) -> Routes {
+    pub(crate) fn new(sources: Sources, created: bool) -> Routes {
         Routes {
-            pages: Pages::new(sources),
+            pages: Pages::new(sources, created),
         }
     }
 
@@ -45,22 +45,29 @@ impl Routes {
             return with(refusal, header::ALLOW, "GET, HEAD");
         }
         match path {
-            "/metrics" => self.metrics().await,
+            "/metrics" => self.metrics(request.headers()).await,
             "/-/healthy" => answer(StatusCode::OK, PLAIN, "healthy\n"),
             "/-/ready" => self.ready().await,
             _ => self.landing().await,
         }
     }
 
-    async fn metrics(&self) -> Answer {
-        match self.pages.get().await {
-            Some(page) => answer(StatusCode::OK, text::CONTENT_TYPE, page.text),
-            None => failed(),
+    async fn metrics(&self, headers: &HeaderMap) -> Answer {
+        let choice = choose(&all(headers, &header::ACCEPT));
+        let coding = choose_coding(&all(headers, &header::ACCEPT_ENCODING));
+        let Some(page) = self.pages.get(choice.format, coding).await else {
+            return failed();
+        };
+        let page = answer(StatusCode::OK, choice.content_type, page.body);
+        let page = with(page, header::VARY, "Accept, Accept-Encoding");
+        match coding {
+            Coding::Identity => page,
+            Coding::Gzip => with(page, header::CONTENT_ENCODING, "gzip"),
         }
     }
 
     async fn landing(&self) -> Answer {
-        match self.pages.get().await {
+        match self.pages.get(Format::Text, Coding::Identity).await {
             Some(page) => {
                 let html = answer(StatusCode::OK, HTML, landing_page(&page.report));
                 with(html, header::CONTENT_SECURITY_POLICY, POLICY)
@@ -85,11 +92,21 @@ fn failed() -> Answer {
     answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+/// All that the headers called `name` say, as if it were one.
+fn all(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
+}
+
+fn answer(status: StatusCode, content_type: impl Into<String>, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    let typed = with(answer, header::CONTENT_TYPE, content_type);
-    let fresh = with(typed, header::CACHE_CONTROL, "no-store");
+    let content_type = HeaderValue::try_from(content_type.into()).expect("it is plain text");
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    let fresh = with(answer, header::CACHE_CONTROL, "no-store");
     with(fresh, header::X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 

@@ -40,7 +40,7 @@ struct Shared {
 }
 
 impl Server {
-    /// Binds every address.
+    /// Binds every address; `created` is whether OpenMetrics pages have `_created` lines.
     ///
     /// # Errors
     /// [`Error::Listen`] for the first address that cannot be bound.
@@ -48,6 +48,7 @@ impl Server {
         addresses: &[Address],
         limits: Limits,
         sources: Sources,
+        created: bool,
     ) -> Result<Server, Error> {
         let mut listeners = Vec::new();
         for address in addresses {
@@ -56,7 +57,7 @@ impl Server {
         Ok(Server {
             listeners,
             shared: Shared {
-                routes: Arc::new(Routes::new(sources)),
+                routes: Arc::new(Routes::new(sources, created)),
                 limits,
                 permits: Arc::new(Semaphore::new(limits.connections as usize)),
             },

@@ -10,13 +10,15 @@ pub(crate) struct Shared<T> {
     running: Mutex<Option<watch::Receiver<Option<T>>>>,
 }
 
-impl<T: Clone + Send + Sync + 'static> Shared<T> {
-    pub(crate) fn new() -> Shared<T> {
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
         Shared {
             running: Mutex::new(None),
         }
     }
+}
 
+impl<T: Clone + Send + Sync + 'static> Shared<T> {
     /// The result of the work that runs, or of `work` when none does; `None` when it panicked.
     ///
     /// The work goes on when the one who started it goes away.
@@ -69,7 +71,7 @@ mod tests {
     #[test]
     fn those_who_ask_while_it_runs_share_it() {
         runtime().block_on(async {
-            let shared = Arc::new(Shared::new());
+            let shared = Arc::new(Shared::default());
             let (release, released) = mpsc::channel::<()>();
             let first = shared.join_or_start(move || {
                 released.recv().ok();
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn a_panic_is_not_for_ever() {
         runtime().block_on(async {
-            let shared = Arc::new(Shared::new());
+            let shared = Arc::new(Shared::default());
             assert_eq!(shared.run(|| -> u8 { panic!("on purpose") }).await, None);
             assert_eq!(shared.run(|| 1).await, Some(1));
         });

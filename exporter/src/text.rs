@@ -1,27 +1,43 @@
-//! The text format 0.0.4.
+//! The text formats: Prometheus' own and OpenMetrics.
 //!
-//! All that never changes is in the plan (`plan.rs`); a scrape copies it and adds the numbers.
+//! All that never changes is in the plan (`plan.rs`), for both; a scrape copies it and adds the numbers.
 
 use tachograph::{FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView};
 
 use crate::number::push_integer;
+use crate::openmetrics;
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
 use crate::sheet::Sheet;
 
-/// What the page is, for an HTTP header.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Which of the text formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// Prometheus text 0.0.4, which for our names is 1.0.0 as well.
+    Prometheus,
+    /// OpenMetrics 1.0.0, without its last line: a page may have more families.
+    OpenMetrics,
+}
 
 /// Renders snapshots; keeps what is the same on the next page.
 #[derive(Debug, Default)]
 pub struct TextRenderer {
     plan: Plan,
     page: Vec<u8>,
+    created: bool,
 }
 
 impl TextRenderer {
     /// A renderer that has rendered nothing yet.
     pub fn new() -> TextRenderer {
         TextRenderer::default()
+    }
+
+    /// A renderer that, if asked to, adds a `_created` line to each counter and histogram of OpenMetrics.
+    pub fn with_created(created: bool) -> TextRenderer {
+        TextRenderer {
+            created,
+            ..TextRenderer::default()
+        }
     }
 
     /// Renders the page of `segments`: for each the value of its `segment` label, if it has one, and its
@@ -33,17 +49,37 @@ impl TextRenderer {
         &self.page
     }
 
+    /// Renders the page of `segments` as OpenMetrics, with its last line.
+    pub fn render_openmetrics(&mut self, segments: &[(Option<&str>, &Snapshot)]) -> &[u8] {
+        let mut page = std::mem::take(&mut self.page);
+        self.render_as(Syntax::OpenMetrics, segments, &mut page);
+        page.extend_from_slice(openmetrics::END);
+        self.page = page;
+        &self.page
+    }
+
     /// Renders the page of `segments` in place of what `page` holds, which costs least when that is an
     /// earlier page.
     pub fn render_over(&mut self, segments: &[(Option<&str>, &Snapshot)], page: &mut Vec<u8>) {
+        self.render_as(Syntax::Prometheus, segments, page);
+    }
+
+    /// The same in either format.
+    pub(crate) fn render_as(
+        &mut self,
+        syntax: Syntax,
+        segments: &[(Option<&str>, &Snapshot)],
+        page: &mut Vec<u8>,
+    ) {
         if !self.plan.fits(segments) {
-            self.plan = Plan::new(segments);
+            self.plan = Plan::new(segments, self.created);
         }
         let views: Vec<Vec<FamilyView<'_>>> = segments
             .iter()
             .map(|(_, snapshot)| snapshot.families().collect())
             .collect();
         let mut writer = Writer {
+            syntax,
             arena: &self.plan.arena,
             lengths: self.plan.lengths.iter(),
             sheet: Sheet::over(std::mem::take(page)),
@@ -63,6 +99,7 @@ impl TextRenderer {
 
 /// Walks a plan and adds the numbers.
 struct Writer<'a> {
+    syntax: Syntax,
     arena: &'a [u8],
     lengths: std::slice::Iter<'a, u32>,
     sheet: Sheet,
@@ -88,13 +125,17 @@ impl<'a> Writer<'a> {
 
     fn write_group(&mut self, group: &Group, views: &[Vec<FamilyView<'_>>]) {
         let start = self.sheet.len();
-        let header = self.next();
+        let (text, openmetrics) = (self.next(), self.next());
+        let header = match self.syntax {
+            Syntax::Prometheus => text,
+            Syntax::OpenMetrics => openmetrics,
+        };
         self.sheet.push(header);
         for part in &group.parts {
             self.write_part(part, &views[part.source.segment][part.source.family]);
         }
-        if self.sheet.len() == start + header.len() {
-            // A name without a sample says nothing.
+        if header.is_empty() || self.sheet.len() == start + header.len() {
+            // A name without a sample says nothing, and a sample without a name must not be.
             self.sheet.truncate(start);
         }
     }
@@ -115,7 +156,13 @@ impl<'a> Writer<'a> {
                 (Shape::EachState(states), ValueView::Each(values)) => {
                     self.write_each_state(*states, values);
                 }
-                (shape, _) => self.skip(shape.lines()),
+                _ => {
+                    self.skip(part.lines());
+                    continue;
+                }
+            }
+            if part.created {
+                self.write_created();
             }
         }
     }
@@ -130,6 +177,13 @@ impl<'a> Writer<'a> {
     fn write_count(&mut self, count: u64) {
         let line = self.next();
         self.sheet.push_unsigned(line, count);
+    }
+
+    fn write_created(&mut self) {
+        let line = self.next();
+        if self.syntax == Syntax::OpenMetrics {
+            self.sheet.push(line);
+        }
     }
 
     /// Buckets of a segment are disjoint; those of the format hold what the ones below hold, too.
@@ -168,11 +222,13 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The value of a process is the index of the state it is in.
+    /// The value of a process is the index of the state it is in. Rare: it stays out of the loop over all series.
+    #[inline(never)]
     fn write_each_state(&mut self, states: usize, values: &[ProcessValue]) {
-        for state in 0..states {
-            let line = self.next();
-            for value in values {
+        // The lines of one process stand together, as OpenMetrics wants it.
+        let lines: Vec<&[u8]> = (0..states).map(|_| self.next()).collect();
+        for value in values {
+            for (state, line) in lines.iter().enumerate() {
                 #[expect(clippy::cast_precision_loss, reason = "there are few states")]
                 let holds = value.value.as_f64() == state as f64;
                 self.label_process(line, value);

@@ -61,6 +61,49 @@ fn each_path() {
 }
 
 #[test]
+fn a_page_in_the_form_that_is_asked_for() {
+    let exporter = Exporter::start::<&str>(&[]);
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    for (headers, content_type, end) in [
+        ("", "text/plain; version=0.0.4; charset=utf-8", "\n"),
+        (
+            "accept: application/openmetrics-text;version=1.0.0;q=0.5\r\naccept: */*;q=0.1\r\n",
+            &*format!("{openmetrics}; escaping=underscores"),
+            "\n# EOF\n",
+        ),
+        (
+            "accept: text/plain;version=1.0.0;escaping=allow-utf-8\r\n",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            "\n",
+        ),
+        ("accept: application/json\r\n", "application/json", "]}\n"),
+        (
+            "accept: \u{e9},;q\r\n",
+            "text/plain; version=0.0.4; charset=utf-8",
+            "\n",
+        ),
+    ] {
+        let (answer, body) = exporter.get_with(headers);
+        assert_eq!(answer.status, 200, "{headers}");
+        assert_eq!(answer.header("content-type"), Some(content_type));
+        assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
+        assert_eq!(answer.header("content-encoding"), None);
+        let plain = String::from_utf8(body).unwrap();
+        assert!(plain.ends_with(end), "{plain}");
+
+        let (packed, body) = exporter.get_with(&format!("{headers}accept-encoding: gzip\r\n"));
+        assert_eq!(packed.header("content-type"), Some(content_type));
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        let mut unpacked = String::new();
+        let mut decoder = flate2::read::GzDecoder::new(body.as_slice());
+        decoder.read_to_string(&mut unpacked).unwrap();
+        let samples = |page: &str| page.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(samples(&unpacked), samples(&plain));
+        assert!(unpacked.ends_with(end), "{unpacked}");
+    }
+}
+
+#[test]
 fn other_methods() {
     let exporter = Exporter::start::<&str>(&[]);
     let full = exporter.get("/-/healthy");

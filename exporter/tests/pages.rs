@@ -1,4 +1,4 @@
-//! Whole pages of the text format.
+//! Whole pages of the text formats.
 
 use tachograph::{Buckets, GaugeMode, SegmentOptions, Snapshot, Unit, Writer};
 use tachograph_exporter::text::TextRenderer;
@@ -14,6 +14,12 @@ fn page(segments: &[(Option<&str>, &Snapshot)]) -> String {
 
 fn page_of(writer: &Writer) -> String {
     page(&[(None, &writer.snapshot().unwrap())])
+}
+
+fn openmetrics_page_of(writer: &Writer) -> String {
+    let mut renderer = TextRenderer::new();
+    let snapshot = writer.snapshot().unwrap();
+    String::from_utf8(renderer.render_openmetrics(&[(None, &snapshot)]).to_vec()).unwrap()
 }
 
 #[test]
@@ -179,6 +185,104 @@ stage_seconds_sum{stage="read"} 11.010000002
 stage_seconds_count{stage="read"} 5
 "#
     );
+}
+
+#[test]
+fn openmetrics() {
+    let writer = writer();
+    let states = ["idle", "busy"];
+    let sent = writer.counter("sent_bytes_total", "Sent by \"us\"\n");
+    let sent = sent.unit(Unit::BYTES).label("to", "a\"b");
+    sent.register().unwrap().add(7);
+    let depth = writer.gauge("jobs", "Jobs that wait").register();
+    depth.unwrap().set(-7);
+    let jobs = writer.counter("jobs_total", "Jobs done").register();
+    jobs.unwrap().add(2);
+    let host = writer.info("host", "The host").label("name", "a");
+    host.register().unwrap();
+    let mode = writer.state_set("mode", "What it does", &states);
+    let mode = mode.mode(GaugeMode::LastingLatest).register().unwrap();
+    mode.set(1);
+    let unset = writer.gauge("unset", "Never set").mode(GaugeMode::Latest);
+    unset.register().unwrap();
+    let buckets = Buckets::explicit_in(&Unit::NANOSECONDS, &[0.005, 1.0]).unwrap();
+    let time = writer.histogram("stage_seconds", "Time").buckets(buckets);
+    let time = time.unit(Unit::NANOSECONDS).register().unwrap();
+    time.record(2_000_000_000);
+    let lag = writer.gauge("stage_seconds_created", "Not a creation time");
+    lag.register().unwrap().set(1);
+    assert_eq!(
+        openmetrics_page_of(&writer),
+        r#"# TYPE host info
+# HELP host The host
+host_info{name="a"} 1
+# TYPE jobs gauge
+# HELP jobs Jobs that wait
+jobs -7
+# TYPE jobs_total unknown
+# HELP jobs_total Jobs done
+jobs_total 2
+# TYPE mode stateset
+# HELP mode What it does
+mode{mode="idle"} 0
+mode{mode="busy"} 1
+# TYPE sent_bytes counter
+# UNIT sent_bytes bytes
+# HELP sent_bytes Sent by \"us\"\n
+sent_bytes_total{to="a\"b"} 7
+# TYPE stage_seconds histogram
+# UNIT stage_seconds seconds
+# HELP stage_seconds Time
+stage_seconds_bucket{le="0.005"} 0
+stage_seconds_bucket{le="1.0"} 0
+stage_seconds_bucket{le="+Inf"} 1
+stage_seconds_sum 2
+stage_seconds_count 1
+# EOF
+"#
+    );
+    let text = page_of(&writer);
+    assert!(text.contains("\nstage_seconds_created 1\n"), "{text}");
+}
+
+#[test]
+fn creation_times_stand_in_openmetrics_only_and_when_asked_for() {
+    let writer = writer();
+    writer.gauge("a_depth", "").register().unwrap().set(4);
+    let jobs = writer.counter("jobs_total", "").label("kind", "x");
+    jobs.register().unwrap().add(2);
+    writer.histogram("sizes", "").register().unwrap();
+    let snapshot = writer.snapshot().unwrap();
+    let family = snapshot.family("jobs_total").unwrap().family;
+    let created = family.series[0].created_unix_nanos;
+    let mut renderer = TextRenderer::with_created(true);
+    let segments = [(None, &snapshot)];
+    let page = String::from_utf8(renderer.render_openmetrics(&segments).to_vec()).unwrap();
+    let (seconds, nanos) = (created / 1_000_000_000, created % 1_000_000_000);
+    let line =
+        format!("jobs_total{{kind=\"x\"}} 2\njobs_created{{kind=\"x\"}} {seconds}.{nanos:09}\n");
+    assert!(page.contains(&line), "{page}");
+    assert!(page.contains("sizes_count 0\nsizes_created "), "{page}");
+    assert_eq!(page.matches("_created").count(), 2);
+    assert_eq!(renderer.render(&segments), page_of(&writer).as_bytes());
+}
+
+#[test]
+fn both_formats_have_the_same_samples() {
+    let writer = writer();
+    let states = ["idle", "busy"];
+    let phase = writer.state_set("phase", "", &states).mode(GaugeMode::Each);
+    phase.register().unwrap().set(1);
+    writer.counter("a_total", "").register().unwrap().add(3);
+    writer.info("build", "").label("v", "1").register().unwrap();
+    writer.histogram("sizes", "").register().unwrap().record(9);
+    let samples = |page: String| -> Vec<String> {
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    let text = samples(page_of(&writer));
+    assert_eq!(text, samples(openmetrics_page_of(&writer)));
+    assert_eq!(text.len(), 2 + 1 + 1 + 32 + 3);
 }
 
 /// Neighbouring large integers are one float, and two lines with one bound are no page.

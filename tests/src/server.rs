@@ -72,6 +72,14 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn prometheus(target: SocketAddr, folder: &Path) -> Server {
+        Server::prometheus_with(&[], target, folder)
+    }
+
+    /// As [`Server::prometheus`], with more arguments.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn prometheus_with(arguments: &[&str], target: SocketAddr, folder: &Path) -> Server {
         let config = folder.join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
@@ -90,6 +98,7 @@ impl Server {
             ))
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=error")
+            .args(arguments)
             .stdin(Stdio::null())
             .spawn()
             .expect("`prometheus` is installed; ./check does it");

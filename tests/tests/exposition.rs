@@ -10,6 +10,7 @@ use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server::{self, Server};
 
 const TEXT: &str = "text/plain;version=0.0.4";
+const TEXT_1: &str = "text/plain;version=1.0.0;escaping=allow-utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
 
 /// Label values that break a page which does not escape them, or escapes them twice.
@@ -53,6 +54,11 @@ fn fill(writer: &Writer) -> Result<(), Error> {
         .counter("shown_large_total", "2^53 + 2")
         .register()?
         .add((1 << 53) + 2);
+    writer.gauge("shown_jobs", "Jobs").register()?.set(-1);
+    writer
+        .counter("shown_jobs_total", "Jobs done")
+        .register()?
+        .add(8);
     writer
         .counter("shown_empty_total", "A family without series")
         .family()?;
@@ -151,6 +157,8 @@ fn expected() -> Samples {
     }
     add("shown_plain_total", &[], 7.0);
     add("shown_zero_total", &[], 0.0);
+    add("shown_jobs", &[], -1.0);
+    add("shown_jobs_total", &[], 8.0);
     add("shown_large_total", &[], 9_007_199_254_740_994.0);
     add("shown_energy_joules_total", &[], 0.1);
     add("shown_up", &[], f64::INFINITY);
@@ -323,7 +331,6 @@ fn the_official_client_reads_the_text_page() {
 }
 
 #[test]
-#[ignore = "the exporter has no OpenMetrics page yet"]
 fn the_official_client_reads_the_openmetrics_page() {
     let (_scratch, _writer, exporter) = exported();
     let page = page(&exporter, OPENMETRICS);
@@ -342,6 +349,41 @@ fn the_official_client_reads_the_openmetrics_page() {
     assert_eq!(types["shown_build"], "info");
     assert_eq!(types["shown_state"], "stateset");
     assert_eq!(types["shown_hdr_seconds"], "histogram");
+    // A counter beside a gauge of its name keeps its value and loses its type.
+    assert_eq!(types["shown_jobs"], "gauge");
+    assert_eq!(types["shown_jobs_total"], "unknown");
+    let units = page.families.iter().filter(|family| family["unit"] != "");
+    assert!(units.count() >= 12, "{}", page.text);
+}
+
+#[test]
+fn both_versions_of_the_text_page_say_the_same() {
+    let (_scratch, _writer, exporter) = exported();
+    let shown = |accept| samples(&page(&exporter, accept));
+    assert_eq!(shown(TEXT), shown(TEXT_1));
+}
+
+/// What the probe prints and what the exporter serves are one document.
+#[test]
+fn the_json_page_holds_what_the_probe_dumps() {
+    let (scratch, _writer, exporter) = exported();
+    let served = http::get(exporter.address, "/metrics", "application/json").unwrap();
+    assert!(served.head.contains("application/json"), "{}", served.head);
+    let mut served: Value = serde_json::from_str(&served.body).unwrap();
+    let segment = &mut served["segments"][0];
+    assert_eq!(segment["state"], "attached");
+    let mut probe = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
+    probe.arg("--segment").arg(scratch.segment()).arg("dump");
+    let output = server::run(probe, "");
+    let mut dumped: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // They looked at different moments.
+    for document in [&mut segment["snapshot"], &mut dumped] {
+        let time = document.as_object_mut().unwrap().remove("time_unix_nanos");
+        assert!(time.unwrap().as_u64().unwrap() > 0);
+    }
+    assert_eq!(segment["snapshot"], dumped);
+    let families = dumped["families"].as_array().unwrap();
+    assert!(families.len() > 30, "{dumped}");
 }
 
 fn promtool(page: &str) -> (Option<i32>, String) {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use tachograph::{Reader, SegmentOptions};
+use tachograph::{Reader, SegmentOptions, Unit};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server::Server;
@@ -25,6 +25,15 @@ fn query(prometheus: SocketAddr, query: &str) -> Option<f64> {
     let result = json["data"]["result"].as_array()?;
     assert!(result.len() <= 1, "{query}: {json}");
     result.first()?["value"][1].as_str()?.parse().ok()
+}
+
+/// What Prometheus keeps of a family's header: its type and unit.
+fn declared(prometheus: SocketAddr, family: &str) -> Option<(String, String)> {
+    let target = format!("/api/v1/metadata?metric={family}");
+    let answer = http::get(prometheus, &target, "application/json").ok()?;
+    let json: Value = serde_json::from_str(&answer.body).ok()?;
+    let text = |field: &str| Some(json["data"][family][0][field].as_str()?.to_owned());
+    Some((text("type")?, text("unit")?))
 }
 
 fn start(scratch: &Scratch, process: usize) -> Worker {
@@ -115,6 +124,10 @@ fn prometheus_shows_the_final_sums() {
     }
     assert_eq!(ask("min_over_time(up[10m])"), Some(1.0));
     assert!(ask("count_over_time(up[10m])").unwrap() >= 5.0);
+    // It asked for OpenMetrics and got it: the text format has no units.
+    let own = "tachograph_exporter_scrape_duration_seconds";
+    let seconds = ("gauge".to_owned(), "seconds".to_owned());
+    assert_eq!(declared(prometheus.address, own), Some(seconds));
     // A control: the question tells one sum from the next.
     assert_ne!(
         ask(&format!("{} + 1", update::SHARED_COUNTER)),
@@ -127,4 +140,42 @@ fn own_sum(snapshot: &tachograph::Snapshot) -> u64 {
     threads
         .map(|thread| Shown::own(snapshot, thread).counter)
         .sum()
+}
+
+/// Asked to keep native histograms, Prometheus asks for protobuf.
+#[test]
+fn prometheus_reads_native_histograms() {
+    let scratch = Scratch::new();
+    let writer = SegmentOptions::new().path(scratch.segment()).attach();
+    let writer = writer.unwrap();
+    let waits = writer.histogram("wait_seconds", "Waits");
+    let waits = waits.unit(Unit::NANOSECONDS).label("k", "a \"b\"");
+    let waits = waits.register().unwrap();
+    for millis in 1..=1000 {
+        waits.record(millis * 1_000_000);
+    }
+    let jobs = writer.counter("jobs_total", "Jobs").register().unwrap();
+    jobs.add(7);
+    let exporter = Server::exporter(&scratch.segment());
+    let folder = scratch.path("prometheus");
+    std::fs::create_dir(&folder).unwrap();
+    let native = ["--enable-feature=native-histograms"];
+    let prometheus = Server::prometheus_with(&native, exporter.address, &folder);
+    let ask = |text: &str| query(prometheus.address, text);
+    eventually("Prometheus has scraped", PATIENCE, || {
+        ask("histogram_count(wait_seconds{k='a \"b\"'})") == Some(1000.0)
+    });
+    assert_eq!(ask("histogram_sum(wait_seconds)"), Some(500.5));
+    for (quantile, expected) in [("0.5", 0.5), ("0.9", 0.9), ("0.99", 0.99)] {
+        let shown = ask(&format!("histogram_quantile({quantile}, wait_seconds)")).unwrap();
+        // Buckets of schema 4 are 4.4 % wide.
+        assert!(
+            (shown / expected - 1.0).abs() < 0.045,
+            "{quantile}: {shown}"
+        );
+    }
+    assert_eq!(ask("jobs_total"), Some(7.0));
+    assert_eq!(ask("tachograph_exporter_build_info"), Some(1.0));
+    assert_eq!(ask("tachograph_segments"), Some(1.0));
+    assert_eq!(ask("min_over_time(up[10m])"), Some(1.0));
 }

@@ -117,7 +117,7 @@ impl Start {
             });
         }
         let sources = Sources::new(vec![self.segment]);
-        let server = match Server::bind(&self.listen, self.limits, sources).await {
+        let server = match Server::bind(&self.listen, self.limits, sources, false).await {
             Ok(server) => server,
             Err(error) => return self.up.send(Err(error.to_string())),
         };

@@ -132,6 +132,19 @@ impl Exporter {
         exchange(self.connect(), method, path)
     }
 
+    /// Asks for the page with more headers, each with its line end; the body as bytes.
+    pub fn get_with(&self, headers: &str) -> (Answer, Vec<u8>) {
+        let mut stream = self.connect();
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let head = bytes.windows(4).position(|it| it == b"\r\n\r\n").unwrap() + 4;
+        let body = bytes.split_off(head);
+        (read_answer(bytes.as_slice()), body)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -23,9 +23,9 @@ fn a_file_system_of_one_mebibyte_fills_up_and_counts_on() {
     let scratch = Scratch::new();
     let tmpfs = Tmpfs::new(scratch.path("full"), "size=1m");
     let path = &tmpfs.segment;
+    let tiny = Tmpfs::new(scratch.path("tiny"), "size=256k");
     // The default capacities do not fit into a quarter of it.
     let mut victim = Victim::start();
-    let tiny = Tmpfs::new(scratch.path("tiny"), "size=256k");
     let reasons = ["no room", "enlarge the tmpfs"];
     let attach = format!("attach path={}", tiny.segment.display());
     victim.fails(

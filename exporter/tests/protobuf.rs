@@ -1,0 +1,223 @@
+//! The protobuf page, decoded by prost.
+
+use prost::Message;
+use tachograph::{Buckets, GaugeMode, SegmentOptions, Unit, Writer};
+use tachograph_exporter::protobuf::ProtobufRenderer;
+
+/// Written from `io/prometheus/client/metrics.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct Family {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    help: String,
+    #[prost(int32, tag = "3")]
+    kind: i32,
+    #[prost(message, repeated, tag = "4")]
+    metrics: Vec<Metric>,
+    #[prost(string, tag = "5")]
+    unit: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Metric {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, optional, tag = "2")]
+    gauge: Option<Value>,
+    #[prost(message, optional, tag = "3")]
+    counter: Option<Value>,
+    #[prost(message, optional, tag = "7")]
+    histogram: Option<Histogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+/// A gauge, or a counter, which alone has a start.
+#[derive(Clone, PartialEq, Message)]
+struct Value {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(message, optional, tag = "3")]
+    start: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Time {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Histogram {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+    #[prost(double, tag = "2")]
+    sum: f64,
+    #[prost(message, repeated, tag = "3")]
+    buckets: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    schema: Option<i32>,
+    #[prost(double, tag = "6")]
+    zero_threshold: f64,
+    #[prost(uint64, tag = "7")]
+    zero_count: u64,
+    #[prost(message, repeated, tag = "12")]
+    spans: Vec<Span>,
+    #[prost(sint64, repeated, tag = "13")]
+    deltas: Vec<i64>,
+    #[prost(message, optional, tag = "15")]
+    start: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Bucket {
+    #[prost(uint64, tag = "1")]
+    cumulative_count: u64,
+    #[prost(double, tag = "2")]
+    upper_bound: f64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Span {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
+}
+
+fn writer() -> Writer {
+    SegmentOptions::new().series(100).heap().unwrap()
+}
+
+fn families(writer: &Writer) -> Vec<Family> {
+    let snapshot = writer.snapshot().unwrap();
+    let mut page = b"an earlier page".to_vec();
+    ProtobufRenderer::default().render_over(&[(Some("s"), &snapshot)], &mut page);
+    let mut rest = page.as_slice();
+    let mut families = Vec::new();
+    while !rest.is_empty() {
+        families.push(Family::decode_length_delimited(&mut rest).unwrap());
+    }
+    families
+}
+
+fn labels(metric: &Metric) -> Vec<(&str, &str)> {
+    let labels = metric.labels.iter();
+    labels
+        .map(|it| (it.name.as_str(), it.value.as_str()))
+        .collect()
+}
+
+#[test]
+fn numbers_infos_and_states() {
+    let writer = writer();
+    let sent = writer.counter("sent_bytes_total", "Sent").unit(Unit::BYTES);
+    let sent = sent.label("to", "a\"b\n").register().unwrap();
+    sent.add(300);
+    let load = writer.gauge("load_ratio", "").unit(Unit::PERCENT);
+    load.register().unwrap().set(-50);
+    let unset = writer.gauge("unset", "").mode(GaugeMode::Latest);
+    unset.register().unwrap();
+    let depth = writer.gauge("depth", "").mode(GaugeMode::Each);
+    depth.register().unwrap().set(3);
+    writer.info("host", "").register().unwrap();
+    let mode = writer.state_set("mode", "", &["idle", "busy"]);
+    let mode = mode.mode(GaugeMode::LastingLatest).register().unwrap();
+    mode.set(1);
+    let families = families(&writer);
+    let names: Vec<&str> = families.iter().map(|it| it.name.as_str()).collect();
+    let expected = [
+        "depth",
+        "host_info",
+        "load_ratio",
+        "mode",
+        "sent_bytes_total",
+    ];
+    assert_eq!(names, expected);
+    let [depth, host, load, mode, sent] = &families[..] else {
+        panic!("{families:?}");
+    };
+    let gauge = |metric: &Metric| metric.gauge.as_ref().unwrap().value;
+    let pid = std::process::id().to_string();
+    assert_eq!(
+        labels(&depth.metrics[0]),
+        [("segment", "s"), ("pid", &*pid), ("slot", "0")]
+    );
+    assert_eq!(gauge(&depth.metrics[0]), 3.0);
+    assert_eq!((host.kind, gauge(&host.metrics[0])), (1, 1.0));
+    assert_eq!((&*load.unit, gauge(&load.metrics[0])), ("ratio", -0.5));
+    let states: Vec<_> = mode
+        .metrics
+        .iter()
+        .map(|it| (labels(it)[1], gauge(it)))
+        .collect();
+    assert_eq!(states, [(("mode", "idle"), 0.0), (("mode", "busy"), 1.0)]);
+    assert_eq!((sent.kind, &*sent.help, &*sent.unit), (0, "Sent", "bytes"));
+    assert_eq!(
+        labels(&sent.metrics[0]),
+        [("segment", "s"), ("to", "a\"b\n")]
+    );
+    let counter = sent.metrics[0].counter.as_ref().unwrap();
+    assert_eq!(counter.value, 300.0);
+    let snapshot = writer.snapshot().unwrap();
+    let family = snapshot.family("sent_bytes_total").unwrap().family;
+    let created = family.series[0].created_unix_nanos;
+    let start = counter.start.as_ref().unwrap();
+    let nanos = i128::from(start.seconds) * 1_000_000_000 + i128::from(start.nanos);
+    assert_eq!(nanos, i128::from(created));
+}
+
+#[test]
+fn histograms() {
+    let writer = writer();
+    let time = writer.histogram("time_seconds", "").unit(Unit::NANOSECONDS);
+    let time = time.register().unwrap();
+    for nanos in [0, 1_000_000, 1_000_000, 3_000_000_000] {
+        time.record(nanos);
+    }
+    let bounds = writer
+        .histogram("bounds", "")
+        .buckets(Buckets::explicit([1, 5]).unwrap());
+    let bounds = bounds.register().unwrap();
+    for value in [1, 4, 9] {
+        bounds.record(value);
+    }
+    let families = families(&writer);
+    assert_eq!(
+        families.iter().map(|it| it.kind).collect::<Vec<_>>(),
+        [4, 4]
+    );
+    let histogram = |at: usize| families[at].metrics[0].histogram.clone().unwrap();
+    let explicit = histogram(0);
+    let buckets = explicit.buckets.iter();
+    let buckets: Vec<_> = buckets
+        .map(|it| (it.upper_bound, it.cumulative_count))
+        .collect();
+    assert_eq!(buckets, [(1.0, 1), (5.0, 2), (f64::INFINITY, 3)]);
+    assert_eq!((explicit.count, explicit.sum), (3, 14.0));
+    assert_eq!((explicit.schema, explicit.spans.len()), (None, 0));
+    assert!(explicit.start.is_some());
+
+    let native = histogram(1);
+    assert_eq!((native.count, native.sum), (4, 3.002));
+    assert_eq!(native.buckets.last().unwrap().cumulative_count, 4);
+    assert_eq!((native.schema, native.zero_count), (Some(4), 1));
+    assert_eq!(native.zero_threshold.log2(), -128.0);
+    // Buckets end with 2^(i/16): 1 ms is 16 × log₂ 0.001 = -159.45, 3 s is 25.36.
+    assert_eq!(native.spans.len(), 2);
+    assert_eq!((native.spans[0].offset, native.spans[0].length), (-159, 1));
+    assert_eq!(
+        (native.spans[1].offset, native.spans[1].length),
+        (26 + 158, 1)
+    );
+    assert_eq!(native.deltas, [2, -1]);
+}
