@@ -101,7 +101,7 @@ fn churns(sets: u64, kills: bool) {
     assert_eq!(snapshot.removals.waiting, 0, "{:?}", snapshot.removals);
     let (warm_kills, warm) = warm.expect("a quarter of the way was seen");
     let end = taken(&scratch, &snapshot);
-    println!(
+    eprintln!(
         "{killed} kills, {warm:?}, then {end:?}, {:?}",
         snapshot.removals
     );
