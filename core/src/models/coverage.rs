@@ -56,18 +56,6 @@ const UNREACHED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Places that no model has been seen to need yet: the seats' steps hide one another in models of two threads.
-const UNPROVEN: &[&str] = &[
-    "overflow made",
-    "operand changed",
-    "operation counted",
-    "operation done",
-    "operation ended",
-    "operation seen",
-    "removal ended",
-    "seats seen",
-];
-
 fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
@@ -156,10 +144,7 @@ fn every_named_place_is_needed_by_a_model() {
         .flat_map(|(_, code)| named(code))
         .collect();
     assert!(named.len() > 50, "only {} places have names", named.len());
-    let missing = named.difference(&needed);
-    let missing: Vec<_> = missing
-        .filter(|name| !UNPROVEN.contains(&name.as_str()))
-        .collect();
+    let missing: Vec<_> = named.difference(&needed).collect();
     assert!(missing.is_empty(), "no model needs {missing:?}");
     let unknown: Vec<_> = needed.difference(&named).collect();
     assert!(unknown.is_empty(), "no source names {unknown:?}");

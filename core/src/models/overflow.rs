@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::attached::{Attached, Outcome, Resolved};
 use crate::held::Hold;
 use crate::layout::{Section, family};
+use crate::loss::Loss;
 use crate::process::Name;
 use crate::snapshot::Label;
 use crate::sync::Ordering;
@@ -34,9 +35,21 @@ fn resolve(attached: &Attached, family: &Family, value: &str) -> Resolved {
 /// Two that are refused end at one series.
 fn the_refused_share_a_series() {
     let (family, attached) = full();
+    overflow_is_shared(&family, &attached);
+}
+
+/// The same in a process that found no slot, so that it sets no mark, whose fence would order as much.
+fn the_refused_without_a_slot_share_a_series() {
+    let (family, attached) = full();
+    attached.go_untracked();
+    attached.give_up_slot(Loss::ProcessTable);
+    overflow_is_shared(&family, &attached);
+}
+
+fn overflow_is_shared(family: &Family, attached: &Arc<Attached>) {
     let (other, its_family) = (attached.clone(), family.clone());
     let other = spawn(move || resolve(&other, &its_family, "y"));
-    let mine = resolve(&attached, &family, "z");
+    let mine = resolve(attached, family, "z");
     let theirs = other.join().unwrap();
     assert_eq!(
         (mine.outcome, theirs.outcome),
@@ -54,6 +67,15 @@ fn overflow() {
         Bound::Preemptions,
         the_refused_share_a_series,
         &["overflow seen", "overflow counted"],
+    );
+}
+
+#[test]
+fn overflow_without_a_slot() {
+    prove(
+        Bound::Preemptions,
+        the_refused_without_a_slot_share_a_series,
+        &["overflow made"],
     );
 }
 

@@ -14,12 +14,12 @@ use crate::{lock, record, removal};
 
 /// Four-word records (state, link, key, cell), one list, one family, one class of free records.
 #[derive(Clone)]
-struct Table {
+pub(super) struct Table {
     heads: Arc<[AtomicU64]>,
     records: Arc<[AtomicU64]>,
     classes: Arc<[AtomicU64]>,
     /// Seats, operation, removals begun, removals done, free records.
-    counts: Arc<[AtomicU64]>,
+    pub(super) counts: Arc<[AtomicU64]>,
     limit: u64,
 }
 
@@ -28,7 +28,7 @@ const HASH: u64 = 1;
 const CLASS: u64 = 7;
 
 impl Table {
-    fn new(records: usize, limit: u64) -> Table {
+    pub(super) fn new(records: usize, limit: u64) -> Table {
         Table {
             heads: words(1),
             records: words(records * WORDS),
@@ -42,7 +42,7 @@ impl Table {
         &self.records[record as usize * WORDS + word]
     }
 
-    fn state(&self, record: u32) -> &AtomicU64 {
+    pub(super) fn state(&self, record: u32) -> &AtomicU64 {
         self.word(record, 0)
     }
 
@@ -70,14 +70,14 @@ impl Table {
         }
     }
 
-    fn removals(&self) -> Removals<'_> {
+    pub(super) fn removals(&self) -> Removals<'_> {
         Removals {
             begun: &self.counts[2],
             done: &self.counts[3],
         }
     }
 
-    fn seats(&self) -> Seats<'_> {
+    pub(super) fn seats(&self) -> Seats<'_> {
         Seats {
             count: &self.counts[0],
             operation: &self.counts[1],
@@ -86,7 +86,7 @@ impl Table {
         }
     }
 
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         crate::seats::count(self.counts[0].load(Ordering::Relaxed))
     }
 
@@ -164,22 +164,22 @@ fn registered_keys_are_found(keys: [u64; 2]) {
     assert_eq!(table.count(), if keys[0] == keys[1] { 1 } else { 2 });
 }
 
+fn equal_keys_meet() {
+    registered_keys_are_found([7, 7]);
+}
+
 #[test]
 fn equal_keys() {
-    prove(
-        Bound::Preemptions,
-        || registered_keys_are_found([7, 7]),
-        &["list inserted"],
-    );
+    prove(Bound::Preemptions, equal_keys_meet, &["list inserted"]);
+}
+
+fn neighbours_are_found() {
+    registered_keys_are_found([7, 8]);
 }
 
 #[test]
 fn neighbouring_keys() {
-    prove(
-        Bound::Preemptions,
-        || registered_keys_are_found([7, 8]),
-        &["list inserted"],
-    );
+    prove(Bound::Preemptions, neighbours_are_found, &["list inserted"]);
 }
 
 /// A record that a search finds is complete.
