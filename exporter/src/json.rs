@@ -177,6 +177,7 @@ impl Json<'_> {
                 json.text("recording", process.recording.mode());
                 json.text("reason", process.recording.reason());
                 json.count("attached_unix_nanos", process.attached_unix_nanos);
+                json.count("holds_removed", process.holds_removed);
             });
         });
     }
