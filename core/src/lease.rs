@@ -19,7 +19,8 @@ use crate::sync::Ordering;
 ///
 /// ```
 /// # let writer = tachograph::SegmentOptions::new().heap()?;
-/// let sessions = writer.counter("session_bytes_total", "Bytes by session").family()?;
+/// # use tachograph::Unit;
+/// let sessions = writer.counter("session_bytes_total", "Bytes by session").unit(Unit::BYTES).family()?;
 /// let session = sessions.lease(&[("session", "17")])?;
 /// session.add(512);
 /// drop(session);

@@ -1,5 +1,6 @@
 //! The derives of `tachograph`, which re-exports and documents them: see its traits `Metrics`, `LabelSet` and
 //! `LabelValue`.
+#![forbid(unsafe_code)]
 
 mod case;
 mod label_set;

@@ -510,7 +510,7 @@ fn unsafe_code_names_its_invariant() {
 
 #[test]
 fn the_outputs_see_snapshots_only() {
-    for package in ["exporter", "probe"] {
+    for package in ["exporter", "probe", "derive"] {
         for (name, text) in sources(&format!("{package}/src")) {
             if name == "main" || name == "lib" {
                 let forbids = text.contains("#![forbid(unsafe_code)]");
