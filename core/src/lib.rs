@@ -75,6 +75,7 @@ mod loss;
 mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
+mod missing;
 #[cfg(all(test, loom))]
 mod models;
 mod offsets;
