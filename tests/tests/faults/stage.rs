@@ -207,6 +207,20 @@ impl Operator {
         }
     }
 
+    /// The segment is read, and the exporter and the probe say what is damaged.
+    pub(crate) fn sees_damage(&self, reasons: &[&str]) {
+        assert!(self.is_up());
+        let found = self.sample("tachograph_damaged_records{segment=\"test\"}");
+        assert!(found.is_some_and(|found| found >= 1.0), "{found:?}");
+        for (command, expected) in [("ls", 0), ("procs", 0), ("check", 1)] {
+            let (code, text) = probe(&self.path, command);
+            assert_eq!(code, expected, "{command}: {text}");
+            if command == "check" {
+                assert_says(&text, reasons);
+            }
+        }
+    }
+
     /// The segment is read, and the probe's commands work on it.
     pub(crate) fn sees_all(&self) {
         assert!(self.is_up());
