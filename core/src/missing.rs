@@ -39,6 +39,11 @@ impl Missing {
         );
     }
 
+    /// Keeps what the counter cells held in the last pass, and gives room for the next.
+    pub(crate) fn keep(&mut self, sums: &mut Vec<u64>) {
+        std::mem::swap(&mut self.last_sums, sums);
+    }
+
     /// Compares counts with those of the last pass, as long as the series are the same.
     pub(crate) fn compare<'a>(
         &mut self,
@@ -60,8 +65,6 @@ impl Missing {
         }
         self.last_directory = Arc::clone(directory);
         self.last_sums = last;
-        self.last_sums.clear();
-        self.last_sums.extend_from_slice(sums);
     }
 
     fn note(&mut self, table: &'static str, index: u64, reason: &str) {

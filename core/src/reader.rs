@@ -123,6 +123,7 @@ impl Reader {
         let later = later.unwrap_or(&self.segment);
         let time_unix_nanos = crate::host::now_unix_nanos();
         let (processes, living) = self.processes(later);
+        self.missing.keep(&mut self.counter_sums);
         values::sum_counter_cells(later, &mut self.counter_sums);
         let mut pass = Pass {
             segment: &self.segment,

@@ -254,8 +254,10 @@ extern "C" fn own_told_handler(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    // SAFETY: with SA_SIGINFO there is information, and SIGBUS comes with an address.
-    let address = unsafe { (*info).si_addr() };
+    // SAFETY: with SA_SIGINFO there is information.
+    let info = unsafe { &*info };
+    // SAFETY: SIGBUS comes with an address.
+    let address = unsafe { info.si_addr() };
     let is_told = signal == libc::SIGBUS && !address.is_null() && !context.is_null();
     // SAFETY: `_exit` is safe in a handler.
     unsafe { libc::_exit(if is_told { OWN_TOLD_HANDLER } else { 1 }) }

@@ -308,13 +308,18 @@ impl Drop for Tmpfs {
     }
 }
 
+/// How much room the file system of `folder` has.
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
+    let free = nix::sys::statfs::statfs(folder).expect("a mounted folder");
+    let block = u64::try_from(free.block_size()).expect("a positive size");
+    free.blocks_free() * block
+}
+
 /// Fills the file system of `folder`, but for `spare` bytes; `None` where it has less.
 pub(crate) fn fill(folder: &Path, spare: u64) -> Option<PathBuf> {
     let path = folder.join("filler");
     let file = File::create(&path).expect("room for a file");
-    let free = nix::sys::statfs::statfs(folder).expect("a mounted folder");
-    let block = u64::try_from(free.block_size()).expect("a positive size");
-    let bytes = (free.blocks_free() * block).checked_sub(spare)?;
+    let bytes = free_bytes(folder).checked_sub(spare)?;
     if bytes > 0 {
         reserve(&file, 0, bytes);
     }
