@@ -75,6 +75,7 @@ mod loss;
 mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
+#[cfg(not(all(test, loom)))]
 mod missing;
 #[cfg(all(test, loom))]
 mod models;
