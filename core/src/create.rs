@@ -225,7 +225,14 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
     step("file-sized");
     let boot_id =
         host::boot_id().map_err(|error| failure("read the boot's id for", path, error))?;
-    let segment = Segment::map(file, path, layout, Identity::of_new(boot_id), true)?;
+    let found = file
+        .metadata()
+        .map_err(|error| failure("look at", path, error))?;
+    let identity = Identity {
+        inode: (found.dev(), found.ino()),
+        ..Identity::of_new(boot_id)
+    };
+    let segment = Segment::map(file, path, layout, identity, true)?;
     segment.initialise()?;
     Ok(segment)
 }

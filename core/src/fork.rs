@@ -51,8 +51,8 @@ pub(crate) fn find_or_keep(
 ) -> &'static Attached {
     let find = || ATTACHED.iter().find(|attached| is_same(attached));
     find().unwrap_or_else(|| {
-        follow_forks();
         begin();
+        follow_forks();
         let kept = find().unwrap_or_else(|| {
             // A child that was forked since the file was opened shares its description, and would share its locks.
             let _ = segment
@@ -65,12 +65,16 @@ pub(crate) fn find_or_keep(
     })
 }
 
+/// Whether the handlers are there. A flag, not a `OnceLock`: a child forked while another thread is inside must not
+/// wait for it.
+static INSTALLED: AtomicU64 = AtomicU64::new(0);
+
+/// In a turn: nobody attaches before the handlers are there.
 fn follow_forks() {
-    // A flag, not a `OnceLock`: a child forked while another thread is inside must not wait for it.
-    static INSTALLED: AtomicU64 = AtomicU64::new(0);
-    if INSTALLED.swap(1, Ordering::Relaxed) == 0 {
+    if INSTALLED.load(Ordering::Relaxed) == 0 {
         // SAFETY: F1: they are such handlers, and live as long as the program.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        INSTALLED.store(1, Ordering::Relaxed);
     }
 }
 
@@ -157,6 +161,8 @@ extern "C" fn in_parent() {
 }
 
 extern "C" fn in_child() {
+    // The thread that installs the handlers may not exist here.
+    INSTALLED.store(1, Ordering::Relaxed);
     let is_ready = is_outermost();
     for attached in ATTACHED.iter() {
         step("fork-in-child");

@@ -166,6 +166,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "missing",
+        &["catalogue", "cell", "layout", "schema", "snapshot"],
+    ),
+    (
         "reader",
         &[
             "catalogue",
@@ -176,6 +180,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lock",
             "loss",
             "memory",
+            "missing",
             "process",
             "segment",
             "snapshot",
