@@ -14,6 +14,7 @@ use crate::layout::{Section, family, header, process, sink};
 use crate::loss::{Loss, Losses};
 use crate::memory;
 use crate::process as slots;
+use crate::proof::pause;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Removals, SegmentInfo, Snapshot, TableFill, Value};
 use crate::sync::Ordering;
@@ -91,6 +92,7 @@ impl Reader {
         if !memory::look(&mut self.segment)? {
             return Ok(false);
         }
+        pause("reader-looked");
         if self.catalogue.is_stale(&self.segment) {
             // What was published until now has memory below the marks of this look.
             if !memory::look(&mut self.segment)? {
@@ -295,5 +297,33 @@ impl Reader {
                 .min(run)
         });
         committed.fold(run, u64::saturating_add)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::SegmentOptions;
+    use crate::proof::meanwhile;
+
+    #[test]
+    fn what_is_published_after_a_look_is_read_with_all_its_memory() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        writer.counter("a_total", "h").register().unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        // More text than what is committed at a time.
+        let publish = move || {
+            let help = "h".repeat(4096);
+            for n in 0..20 {
+                let counter = writer.counter(&format!("b{n}_total"), &help);
+                counter.register().unwrap().add(7);
+            }
+        };
+        let _planned = meanwhile::at("reader-looked", publish);
+        let snapshot = reader.snapshot().unwrap();
+        assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
+        assert_eq!(snapshot.number("b19_total", &[]), 7.0);
     }
 }

@@ -177,6 +177,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "loss",
             "memory",
             "process",
+            "proof",
             "segment",
             "snapshot",
             "sync",
