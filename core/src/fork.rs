@@ -273,7 +273,8 @@ mod tests {
         let mut reader = Reader::attach(&path).unwrap();
         assert!(reader.snapshot().unwrap().processes[0].alive);
         let file = writer.attached().segment.file().unwrap();
-        file.set_permissions(PermissionsExt::from_mode(0)).unwrap();
+        file.set_permissions(PermissionsExt::from_mode(0o000))
+            .unwrap();
         let child = std::thread::spawn(move || {
             lose_privileges();
             follow(writer.attached(), file, true);

@@ -1,5 +1,7 @@
 //! What the host refuses is an error value or a counted loss, never a signal.
 
+mod skip;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -63,7 +65,7 @@ fn on_small_tmpfs(size: &str, name: &str) {
         ])
         .status();
     if !can_mount.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: this user cannot mount a tmpfs");
+        skip::skip("this user cannot mount a tmpfs");
         return;
     }
     in_process(&mount, name, folder.path());
