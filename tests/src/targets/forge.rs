@@ -473,10 +473,10 @@ mod tests {
         let word = |record: usize, word: usize| {
             forge.sections[FAMILIES].0 + (VICTIMS_BEFORE + record) * FAMILY_WORDS + word
         };
-        // `energy_joules_total` becomes a second `sizes`, the last name before those of the sound families.
-        let (energy, sizes) = (1, 3);
+        // A gauge becomes a second `sizes`, the last name before those of the sound families.
+        let (gauge, sizes) = (4, 3);
         let patches = NAME_WORDS.map(|at| Patch {
-            word: word(energy, at),
+            word: word(gauge, at),
             value: forge.sound[word(sizes, at)],
             is_read_after: false,
         });
