@@ -14,6 +14,7 @@ use nix::unistd::{Whence, lseek};
 
 use crate::claim;
 use crate::layout::{PAGE_WORDS, Section, header, process, to_usize};
+use crate::proof::pause;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -61,6 +62,7 @@ pub(crate) fn copy(sparse: &Segment) -> io::Result<Segment> {
         *copy.memory().section(section) = words;
         check_claim(&mut copy)?;
         fill(&copy, file, copy.extent(section).offset, words)?;
+        pause("section-copied");
     }
     let runs = claimed_runs(&copy);
     *copy.memory().runs() = runs.clone();

@@ -326,4 +326,43 @@ mod tests {
         assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
         assert_eq!(snapshot.number("b19_total", &[]), 7.0);
     }
+
+    /// Publishes a series after the next section of a copy, and so on after each.
+    fn publish_at_each_section(writer: crate::Writer, sections: u32) -> Option<meanwhile::Planned> {
+        let next = sections.checked_sub(1)?;
+        let publish = move || {
+            let counter = writer.counter("b_total", "h").label("n", next.to_string());
+            counter.register().unwrap().add(7);
+            // What is planned next is judged with the last.
+            std::mem::forget(publish_at_each_section(writer, next));
+        };
+        Some(meanwhile::at("section-copied", publish))
+    }
+
+    #[test]
+    fn what_is_published_during_a_copy_is_copied_whole_or_not_at_all() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        writer.counter("a_total", "h").register().unwrap().add(7);
+        let segment = writer.segment();
+        // A hole where no reader looks has it take a copy.
+        let extent = segment.extent(Section::SeriesIndex);
+        let position = |words: usize| i64::try_from(words * 8).unwrap();
+        let flags = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
+            | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (offset, bytes) = (position(extent.offset), position(extent.words));
+        nix::fcntl::fallocate(segment.file().unwrap(), flags, offset, bytes).unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        let planned = publish_at_each_section(writer, 5);
+        let snapshot = reader.snapshot().unwrap();
+        drop(planned);
+        let mut damage = snapshot.damage.iter();
+        assert!(
+            damage.all(|damage| damage.table != "series"),
+            "{:?}",
+            snapshot.damage
+        );
+        assert_eq!(snapshot.number("a_total", &[]), 7.0);
+    }
 }

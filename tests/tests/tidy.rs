@@ -51,7 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claim", "error", "layout", "lock", "proof", "segment", "sync",
         ],
     ),
-    ("memory", &["claim", "layout", "segment", "sync"]),
+    ("memory", &["claim", "layout", "proof", "segment", "sync"]),
     ("snapshot", &["buckets", "loss", "schema", "unit"]),
     (
         "create",
