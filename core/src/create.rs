@@ -436,6 +436,28 @@ mod tests {
     }
 
     #[test]
+    fn a_late_replacer_leaves_what_came_since_alone() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        age(&made.path);
+        let old = attach_for_replacement(&made.path);
+        let new = unnamed(&old.path, &options(&folder)).unwrap();
+        let instance = new.identity.instance;
+        let hidden = folder.path().join(format!(".{instance:016x}.new"));
+        link(&new, &hidden).unwrap();
+        old.successor().store(instance, Ordering::Relaxed);
+        // Somebody removes the old segment, and another process creates one.
+        std::fs::remove_file(&old.path).unwrap();
+        let fresh = create_or_attach(&options(&folder)).unwrap();
+        replace(&old, &options(&folder)).unwrap();
+        assert!(is_same_file(fresh.file().unwrap(), &old.path));
+    }
+
+    fn attach_for_replacement(path: &Path) -> Segment {
+        read_and_map(open(path, true).unwrap(), path, true).unwrap()
+    }
+
+    #[test]
     fn two_replacers_make_one_segment() {
         let folder = folder();
         age(&create_or_attach(&options(&folder)).unwrap().path);

@@ -258,3 +258,36 @@ fn close(file: &File) {
     // SAFETY: F1; nothing in the list is ever dropped, so that nobody closes the number again.
     unsafe { libc::close(file.as_raw_fd()) };
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+    use super::*;
+    use crate::{Reader, SegmentOptions};
+
+    /// Makes this thread a user that may not open what belongs to others.
+    fn lose_privileges() {
+        nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+    }
+
+    #[test]
+    fn a_child_that_cannot_open_the_file_lets_go_of_its_parents_lock_but_not_of_the_descriptor() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        assert!(reader.snapshot().unwrap().processes[0].alive);
+        let file = writer.attached().segment.file().unwrap();
+        file.set_permissions(PermissionsExt::from_mode(0o000))
+            .unwrap();
+        let child = std::thread::spawn(move || {
+            lose_privileges();
+            follow(writer.attached(), file, true);
+        });
+        child.join().unwrap();
+        let kind = file.metadata().unwrap().file_type();
+        assert!(kind.is_char_device(), "the descriptor is {kind:?}");
+        assert!(!reader.snapshot().unwrap().processes[0].alive);
+    }
+}

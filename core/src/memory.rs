@@ -18,6 +18,7 @@ use nix::unistd::{Whence, lseek};
 
 use crate::claim;
 use crate::layout::{PAGE_WORDS, Section, header, process, to_usize};
+use crate::proof::pause;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -74,6 +75,7 @@ pub(crate) fn copy(sparse: &Segment) -> io::Result<Segment> {
         *copy.memory().section(section) = words;
         check_claim(&mut copy)?;
         fill(&copy, sparse, copy.extent(section).offset, words)?;
+        pause("section-copied");
     }
     let runs = claimed_runs(&copy);
     *copy.memory().runs() = runs.clone();

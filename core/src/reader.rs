@@ -15,6 +15,7 @@ use crate::loss::{Loss, Losses};
 use crate::memory;
 use crate::missing::Missing;
 use crate::process as slots;
+use crate::proof::pause;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Removals, SegmentInfo, Snapshot, TableFill, Value};
 use crate::sync::Ordering;
@@ -91,6 +92,7 @@ impl Reader {
         if !memory::look(&mut self.segment)? {
             return Ok(false);
         }
+        pause("reader-looked");
         if self.catalogue.is_stale(&self.segment) {
             // What was published until now has memory below the marks of this look.
             if !memory::look(&mut self.segment)? {
@@ -325,6 +327,7 @@ impl Reader {
 #[cfg(all(test, not(loom), not(miri)))]
 mod tests {
     use super::*;
+    use crate::proof::meanwhile;
     use crate::{Buckets, SegmentOptions, ValueView, Writer};
 
     /// What a reader of a file with holes shows where `act` happens between its two copies.
@@ -392,5 +395,65 @@ mod tests {
             found.value("depth", &[]),
             Some(ValueView::Number(crate::Number::Signed(3)))
         );
+    }
+
+    #[test]
+    fn what_is_published_after_a_look_is_read_with_all_its_memory() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        writer.counter("a_total", "h").register().unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        // More text than what is committed at a time.
+        let publish = move || {
+            let help = "h".repeat(4096);
+            for n in 0..20 {
+                let counter = writer.counter(&format!("b{n}_total"), &help);
+                counter.register().unwrap().add(7);
+            }
+        };
+        let _planned = meanwhile::at("reader-looked", publish);
+        let snapshot = reader.snapshot().unwrap();
+        assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
+        assert_eq!(snapshot.number("b19_total", &[]), 7.0);
+    }
+
+    /// Publishes a series after the next section of a copy, and so on after each.
+    fn publish_at_each_section(writer: crate::Writer, sections: u32) -> Option<meanwhile::Planned> {
+        let next = sections.checked_sub(1)?;
+        let publish = move || {
+            let counter = writer.counter("b_total", "h").label("n", next.to_string());
+            counter.register().unwrap().add(7);
+            // What is planned next is judged with the last.
+            std::mem::forget(publish_at_each_section(writer, next));
+        };
+        Some(meanwhile::at("section-copied", publish))
+    }
+
+    #[test]
+    fn what_is_published_during_a_copy_is_copied_whole_or_not_at_all() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        writer.counter("a_total", "h").register().unwrap().add(7);
+        let segment = writer.segment();
+        // A hole where no reader looks has it take a copy.
+        let extent = segment.extent(Section::SeriesIndex);
+        let position = |words: usize| i64::try_from(words * 8).unwrap();
+        let flags = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
+            | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (offset, bytes) = (position(extent.offset), position(extent.words));
+        nix::fcntl::fallocate(segment.file().unwrap(), flags, offset, bytes).unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        let planned = publish_at_each_section(writer, 5);
+        let snapshot = reader.snapshot().unwrap();
+        drop(planned);
+        let mut damage = snapshot.damage.iter();
+        assert!(
+            damage.all(|damage| damage.table != "series"),
+            "{:?}",
+            snapshot.damage
+        );
+        assert_eq!(snapshot.number("a_total", &[]), 7.0);
     }
 }

@@ -466,7 +466,8 @@ impl Segment {
 fn words_of(map: &memmap2::MmapRaw, count: usize) -> &'static [AtomicU64] {
     let first = map.as_ptr().cast::<AtomicU64>();
     assert!(count * 8 <= map.len(), "a mapping holds its segment");
-    // SAFETY: S1: the mapping holds that many words and the caller keeps it; S2: they are atomic.
+    // SAFETY: S1: the mapping holds that many words and the caller keeps it; S2: they are atomic; S3: whoever has
+    // them from a read-only mapping only loads.
     unsafe { std::slice::from_raw_parts(first, count) }
 }
 

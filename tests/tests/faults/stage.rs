@@ -265,7 +265,7 @@ pub(crate) fn counted(snapshot: &Snapshot, family: &str) -> f64 {
 pub(crate) fn is_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
-        eprintln!("SKIPPED: needs root");
+        tachograph_tests::skip("needs root");
     }
     is_root
 }
