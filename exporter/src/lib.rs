@@ -7,6 +7,7 @@
 use std::io::Write;
 
 pub mod cli;
+pub mod config;
 mod connection;
 mod deadline;
 pub mod demo;
@@ -16,7 +17,6 @@ mod gzip;
 mod json;
 mod label;
 mod landing;
-mod limits;
 mod listen;
 mod native;
 pub mod negotiate;
@@ -35,9 +35,9 @@ pub mod source;
 pub mod text;
 mod wire;
 
+pub use config::Config;
 pub use error::Error;
 pub use landing::landing_page;
-pub use limits::Limits;
 pub use own::push_own_metrics;
 pub use plan::Conflict;
 

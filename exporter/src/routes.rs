@@ -5,6 +5,7 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
+use crate::config::PageOptions;
 use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
 use crate::page::Pages;
@@ -24,9 +25,9 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(sources: Sources, created: bool) -> Routes {
+    pub(crate) fn new(sources: Sources, options: PageOptions) -> Routes {
         Routes {
-            pages: Pages::new(sources, created),
+            pages: Pages::new(sources, options),
         }
     }
 
