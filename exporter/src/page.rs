@@ -19,6 +19,7 @@ use crate::protobuf::ProtobufRenderer;
 use crate::report::{ConflictReport, Digest, Report, SegmentReport};
 use crate::share::Shared;
 use crate::source::{Reading, Sources};
+use crate::status::Status;
 use crate::text::{Syntax, TextRenderer};
 
 /// What one scrape gave.
@@ -45,9 +46,9 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Pages of `sources`, as `options` say.
-    pub(crate) fn new(sources: Sources, options: PageOptions) -> Pages {
+    pub(crate) fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Pages {
         Pages {
-            scraper: Arc::new(Mutex::new(Scraper::new(sources, options))),
+            scraper: Arc::new(Mutex::new(Scraper::new(sources, options, status))),
             shared: Mutex::default(),
         }
     }
@@ -93,6 +94,7 @@ impl Page {
 struct Scraper {
     sources: Sources,
     options: PageOptions,
+    status: Arc<Status>,
     /// Both text formats, and the last page that was in one.
     text: Option<(TextRenderer, u64)>,
     /// The same for protobuf.
@@ -104,10 +106,11 @@ struct Scraper {
 }
 
 impl Scraper {
-    fn new(sources: Sources, options: PageOptions) -> Scraper {
+    fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Scraper {
         Scraper {
             sources,
             options,
+            status,
             text: None,
             protobuf: None,
             scrapes: 0,
@@ -133,6 +136,7 @@ impl Scraper {
         let report = Report {
             conflicts,
             segments: readings.iter().map(report_on).collect(),
+            front: self.status.report(),
             scrapes: self.scrapes,
             duration: start.elapsed(),
         };
@@ -237,7 +241,11 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let mut scraper = Scraper::new(Sources::new(Vec::new()), PageOptions::default());
+        let mut scraper = Scraper::new(
+            Sources::new(Vec::new()),
+            PageOptions::default(),
+            Arc::default(),
+        );
         scraper.scrape(Format::OpenMetrics);
         scraper.scrape(Format::Protobuf);
         for _ in 0..UNUSED_MAX {
