@@ -165,7 +165,8 @@ fn admit(stream: Stream, shared: &Shared) {
         .filter(|_| connections < limits.max_connections as usize)
     else {
         shared.front.status.refuse(Refusal::Connections);
-        if live.tls.is_none() {
+        // Who expects TLS would not understand it.
+        if live.tls.is_none() || matches!(stream, Stream::Unix(_)) {
             // Whom we cannot even refuse has gone.
             let _ = stream.refuse(TOO_MANY);
         }
@@ -180,8 +181,13 @@ fn admit(stream: Stream, shared: &Shared) {
                 connection::serve(stream, front, on_loopback, limits, stop).await;
             }
             (Stream::Tcp(stream), Some(tls)) => {
-                let hands = shake_hands(tls, stream, &front);
-                if let Ok(Some(stream)) = tokio::time::timeout(limits.header_timeout, hands).await {
+                let mut stopped = stop.clone();
+                let shaken = tokio::select! {
+                    _ = stopped.wait_for(|&stop| stop) => None,
+                    () = tokio::time::sleep(limits.header_timeout) => None,
+                    shaken = shake_hands(tls, stream, &front) => shaken,
+                };
+                if let Some(stream) = shaken {
                     connection::serve(stream, front, on_loopback, limits, stop).await;
                 }
             }

@@ -38,6 +38,7 @@ impl Manager {
 
     /// It serves, and this is how it goes.
     pub(crate) fn ready(&self, status: &str) {
+        let status = status.replace('\n', " ");
         self.tell(&format!("READY=1\nSTATUS={status}\n"));
     }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -169,6 +170,26 @@ fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
     fs::write(host.authority.file("server.crt"), good).unwrap();
     let back = |page: &str| page.contains(&format!("\n{successful} 1\n"));
     Patience::default().until("the good one is not taken", || back(&host.ask("", &[]).1));
+}
+
+#[test]
+fn a_slow_handshake_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = host(folder.path(), "");
+    let mut silent = host.exporter.connect();
+    let mut begun = host.exporter.connect();
+    begun.write_all(&[0x16, 3, 1, 2, 0]).unwrap();
+    for stream in [&mut silent, &mut begun] {
+        // A stream that stays open is an error after half a minute.
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+    assert_eq!(host.ask("", &[]).0, 200);
+
+    let _silent = host.exporter.connect();
+    host.exporter.signal("TERM");
+    assert_eq!(host.exporter.wait().code(), Some(0));
+    let late = host.exporter.lines_with("did not finish in time");
+    assert!(late.is_empty(), "{late:?}");
 }
 
 #[test]
