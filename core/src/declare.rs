@@ -9,6 +9,7 @@ use crate::histogram::Histogram;
 use crate::options::SegmentOptions;
 use crate::sets::{BoundedSet, LabelSet};
 use crate::snapshot::{HistogramView, Snapshot, ValueView};
+use crate::traced::{Traceable, Traced};
 use crate::writer::{Registration, Writer};
 
 /// A struct of metrics: derive it.
@@ -217,6 +218,13 @@ macro_rules! field {
 field!(
     Counter, CounterF64, Gauge, GaugeF64, Histogram, Info, StateSet
 );
+
+impl<H: Traceable> Field for Traced<H> {
+    type Handle = Traced<H>;
+    fn register(declared: Registration<Traced<H>>) -> Result<Traced<H>, Error> {
+        declared.register()
+    }
+}
 
 impl<H: Handle> Field for FamilyHandle<H> {
     type Handle = H;

@@ -104,6 +104,9 @@ impl Reader {
     fn pass(&mut self) -> Snapshot {
         let time_unix_nanos = crate::host::now_unix_nanos();
         let (processes, living) = self.processes();
+        let directory = Arc::clone(&self.catalogue.directory);
+        // Before the cells: what an exemplar tells is counted.
+        let mut exemplars = values::exemplars(&self.segment, &directory, &self.catalogue.sources);
         values::sum_counter_cells(&self.segment, &mut self.counter_sums);
         let mut pass = Pass {
             segment: &self.segment,
@@ -111,7 +114,6 @@ impl Reader {
             living: &living,
             bucket_counts: Vec::new(),
         };
-        let directory = Arc::clone(&self.catalogue.directory);
         let mut values = Vec::with_capacity(self.catalogue.sources.len());
         for family in &directory.families {
             let sources = &self.catalogue.sources[family.first..family.first + family.series.len()];
@@ -121,11 +123,13 @@ impl Reader {
         for removed in self.catalogue.removed_since(&self.segment) {
             values[removed] = Value::Absent;
         }
+        exemplars.retain(|&(series, _)| values[series] != Value::Absent);
         Snapshot {
             time_unix_nanos,
             segment: self.info(),
             values,
             bucket_counts,
+            exemplars,
             overflowed: self.overflowed(),
             directory,
             processes,

@@ -12,6 +12,7 @@ mod deadline;
 pub mod demo;
 mod error;
 pub mod escape;
+mod exemplars;
 mod gzip;
 mod json;
 mod label;

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("unit", &[]),
     ("word", &[]),
     ("proof", &["sync"]),
+    ("trace", &["error", "word"]),
     ("buckets", &["error", "unit", "word"]),
     ("claim", &["proof", "sync"]),
     ("offsets", &["loss"]),
@@ -50,7 +51,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("memory", &["claim", "layout", "segment", "sync"]),
-    ("snapshot", &["buckets", "loss", "schema", "unit"]),
+    ("snapshot", &["buckets", "loss", "schema", "trace", "unit"]),
+    (
+        "exemplar",
+        &[
+            "host", "layout", "proof", "segment", "sync", "trace", "word",
+        ],
+    ),
     (
         "create",
         &[
@@ -144,12 +151,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "catalogue",
             "cell",
             "claim",
+            "exemplar",
             "layout",
             "process",
             "schema",
             "segment",
             "snapshot",
             "sync",
+            "trace",
         ],
     ),
     (
@@ -203,6 +212,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("dense", &["error", "family", "sets"]),
     (
+        "traced",
+        &[
+            "attached",
+            "buckets",
+            "counter",
+            "exemplar",
+            "family",
+            "histogram",
+            "record",
+            "schema",
+            "trace",
+        ],
+    ),
+    (
         "writer",
         &[
             "attached",
@@ -231,6 +254,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "segment",
             "sets",
             "snapshot",
+            "traced",
             "unit",
         ],
     ),
@@ -253,6 +277,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "options",
             "sets",
             "snapshot",
+            "traced",
             "writer",
         ],
     ),
