@@ -203,11 +203,11 @@ pub(crate) fn read_published_family(
 ) -> Result<FamilyRecord, &'static str> {
     let load = |word: usize| record[word].load(Ordering::Relaxed);
     let kind = Kind::from_word(load(family::KIND)).ok_or("its type is unknown")?;
-    let mut texts = read_texts(
-        arena,
-        load(family::TEXT),
-        &record[family::NAME_HELP_BYTES..],
-    )?;
+    let lengths = [family::NAME_HELP_BYTES, family::UNIT_STATES_BYTES];
+    let lengths = lengths.map(|word| <[u32; 2]>::from(split(load(word))));
+    let texts_from = usize::try_from(load(family::TEXT)).unwrap_or(usize::MAX);
+    let words = arena.get(texts_from..).ok_or("its texts lie outside")?;
+    let mut texts = text::load_each(words, lengths.as_flattened(), TEXT_BYTES_MAX)?;
     let states = texts.pop().unwrap_or_default();
     let [name, help, unit] = <[String; 3]>::try_from(texts).map_err(|_| "its texts are missing")?;
     let unit = Unit::owned(unit, Scale::from_word(load(family::SCALE)));
@@ -270,33 +270,6 @@ pub(crate) fn family_cells(layout: &Layout, record: &[AtomicU64]) -> Option<(Kin
     let placement = Placement::new(layout, cells, split(load(family::SHARDS)));
     let exemplars = u32::try_from(load(family::EXEMPLARS)).ok()?;
     Some((kind, placement.with_exemplars(exemplars)))
-}
-
-/// The four texts that follow one another at `offset`; `lengths` are the two words of their lengths.
-fn read_texts(
-    arena: &[AtomicU64],
-    offset: u64,
-    lengths: &[AtomicU64],
-) -> Result<Vec<String>, &'static str> {
-    let lengths = [&lengths[0], &lengths[1]].map(|word| split(word.load(Ordering::Relaxed)));
-    let lengths = lengths
-        .map(|(low, high)| [low as usize, high as usize])
-        .concat();
-    let total: usize = lengths.iter().sum();
-    if total > TEXT_BYTES_MAX {
-        return Err("its texts are too long");
-    }
-    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let words = arena.get(offset..).ok_or("its texts lie outside")?;
-    let bytes = text::load(words, total).ok_or("its texts lie outside")?;
-    let mut rest = bytes.as_slice();
-    let mut texts = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (text, after) = rest.split_at(length);
-        texts.push(String::from_utf8(text.to_vec()).map_err(|_| "its texts are not UTF-8")?);
-        rest = after;
-    }
-    Ok(texts)
 }
 
 fn read_buckets(record: &[AtomicU64], arena: &[AtomicU64]) -> Result<Buckets, &'static str> {

@@ -241,7 +241,9 @@ fn push_part(
             }
             (Shape::Single, ValueView::Info) => push_sample(out, &labels, kind, 1.0),
             (Shape::Histogram(bounds), ValueView::Histogram(histogram)) => {
-                let exemplars = series.exemplars().collect();
+                let mut exemplars: Vec<_> = series.exemplars().collect();
+                // Prometheus keeps one series of them, and drops what is older than the one before.
+                exemplars.sort_by_key(|exemplar| exemplar.time_unix_nanos);
                 let classic = Classic {
                     bounds,
                     histogram,
