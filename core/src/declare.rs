@@ -16,7 +16,7 @@ use crate::writer::{Registration, Writer};
 ///
 /// ```
 /// use tachograph::{
-///     Counter, Dense, Gauge, Histogram, LabelSet, LabelValue, Labelled, Metrics, StateSet,
+///     Counter, Dense, Gauge, Histogram, LabelSet, LabelValue, Labelled, Metrics, StateSet, Traced,
 /// };
 ///
 /// #[derive(Clone, Copy, LabelValue)]
@@ -41,7 +41,7 @@ use crate::writer::{Registration, Writer};
 ///     sent: Labelled<Counter, Endpoint<'static>>,
 ///     /// Time to serve a request.
 ///     #[metric(unit = nanoseconds, buckets = [1_000_000, 10_000_000])]
-///     request_duration_seconds: Histogram,
+///     request_duration_seconds: Traced<Histogram>,
 ///     /// The longest queue of a living process.
 ///     #[metric(mode = max)]
 ///     waiting_requests: Gauge,
@@ -166,7 +166,8 @@ impl Scope {
     }
 }
 
-/// What a field of a declared struct may be: a handle, a [`Labelled`] or [`Dense`] family, or a [`FamilyHandle`].
+/// What a field of a declared struct may be: a handle, [`Traced`] or not, a [`Labelled`] or [`Dense`] family, or a
+/// [`FamilyHandle`].
 ///
 /// Anything else does not compile, nor does a dense family of a set with texts:
 ///

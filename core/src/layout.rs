@@ -50,8 +50,8 @@ impl Section {
         Section::SharedCells,
         Section::ProcessCells,
         Section::Counters,
-        Section::Histograms,
         Section::Exemplars,
+        Section::Histograms,
         Section::Marks,
     ];
     /// One more than the largest kind.
