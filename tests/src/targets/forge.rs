@@ -335,7 +335,9 @@ fn victims(writer: &Writer) -> Result<(), Error> {
     let span = SpanContext::from_traceparent(span)?;
     let stages = writer.histogram("stages", "h").exemplars();
     let stages = stages.buckets(Buckets::explicit([1, 10])?).register()?;
-    [1, 10, 11].map(|value| stages.record_with_exemplar(value, &span));
+    for value in [1, 10, 11] {
+        stages.record_with_exemplar(value, &span);
+    }
     let sent = writer.counter("sent_total", "h").exemplars();
     sent.register()?.add_with_exemplar(1, &span);
     Ok(())
