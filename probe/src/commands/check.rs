@@ -225,8 +225,8 @@ fn verdict_line(health: &Health, terminal: &Terminal) -> String {
             (Paint::Warning, "WARNING", format!("undamaged, {warnings}"))
         }
         Verdict::Damaged => {
-            let records = counted(health.damage.len(), "damaged record");
-            (Paint::Bad, "DAMAGED", records)
+            let places = counted(health.damage.len(), "damaged place");
+            (Paint::Bad, "DAMAGED", places)
         }
     };
     format!("{}: {path}: {rest}", terminal.paint(paint, word))
