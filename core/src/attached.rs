@@ -79,6 +79,8 @@ pub enum Outcome {
 pub(crate) trait Resolve: Sized {
     /// The type of its families where they do not say otherwise.
     const KIND: Kind;
+    /// Whether its families keep exemplars.
+    const KEEPS_EXEMPLARS: bool = false;
 
     /// The handle of a resolved series; `None` where its cells lie outside the segment.
     fn resolve(
@@ -322,6 +324,7 @@ impl Attached {
                 sharded: sink_cell(known),
                 own: 0,
                 shared: 0,
+                exemplars: 0,
             },
             outcome: Outcome::Sink,
             found: None,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{PAGE_WORDS, Section, family, low_half, series, state};
+use crate::layout::{PAGE_WORDS, Section, exemplar, family, low_half, series, state};
 use crate::marks;
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
@@ -289,7 +289,7 @@ fn read_series(
     budget: &mut Budget,
 ) -> Result<Option<SeriesRecord>, &'static str> {
     budget.take_texts(record::label_bytes(segment, index))?;
-    let Some(found) = record::read_series(segment, index, seen)? else {
+    let Some(mut found) = record::read_series(segment, index, seen)? else {
         return Ok(None);
     };
     let (family, others) = families
@@ -297,6 +297,9 @@ fn read_series(
         .ok_or("its family is not there")?;
     check_cells(segment, family, found.cells)?;
     budget.take_cells(family, others.len())?;
+    if found.cells.exemplars > 0 && !budget.take_exemplars(family) {
+        found.cells.exemplars = 0;
+    }
     Ok(Some(found))
 }
 
@@ -308,6 +311,7 @@ struct Budget {
     counter_cells: Share,
     histogram_pages: Share,
     own_cells: Share,
+    exemplars: Share,
 }
 
 /// How often a budget holds what there is.
@@ -346,6 +350,7 @@ impl Budget {
             counter_cells: Share::of(words(Section::Counters) / shards),
             histogram_pages: Share::of(words(Section::Histograms) / PAGE_WORDS as u64),
             own_cells: Share::of(segment.extent(Section::ProcessCells).capacity),
+            exemplars: Share::of(words(Section::Exemplars) / exemplar::WORDS as u64),
         }
     }
 
@@ -353,6 +358,12 @@ impl Budget {
         let left = self.text_bytes.checked_sub(bytes);
         self.text_bytes = left.ok_or("its texts are those of other records")?;
         Ok(())
+    }
+
+    /// Whether a series may have its exemplars: it keeps its value without them.
+    fn take_exemplars(&mut self, family: &FamilyRecord) -> bool {
+        let kept = family.placement.exemplars.into();
+        self.exemplars.take(kept, 0).is_ok()
     }
 
     fn take_cells(&mut self, family: &FamilyRecord, others: usize) -> Result<(), &'static str> {
@@ -414,6 +425,11 @@ fn check_cells(
         if is_straddling || first + placement.span_words() as u64 > committed(placement.section) {
             return outside;
         }
+    }
+    let exemplars_end = u64::from(cells.exemplars) + u64::from(placement.exemplars);
+    if exemplars_end * exemplar::WORDS as u64 > committed(Section::Exemplars) && cells.exemplars > 0
+    {
+        return outside;
     }
     let (own, shared) = gauge_cells(known.spec.kind);
     if own > 0 && u64::from(cells.own) + own > segment.extent(Section::ProcessCells).capacity {

@@ -18,7 +18,7 @@ use crate::sets::{self, LabelSet};
 use crate::sync::{AtomicU64, Ordering};
 
 /// What a program holds to record: one of [`crate::Counter`], [`crate::CounterF64`], [`crate::Gauge`],
-/// [`crate::GaugeF64`], [`crate::Histogram`], [`crate::Info`] and [`crate::StateSet`].
+/// [`crate::GaugeF64`], [`crate::Histogram`], [`crate::Info`] and [`crate::StateSet`], or [`crate::Traced`] of one.
 #[expect(private_bounds, reason = "only this crate makes handles")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handle",

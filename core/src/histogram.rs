@@ -61,6 +61,10 @@ impl Histogram {
         }
     }
 
+    pub(crate) fn shape(&self) -> &'static Shape {
+        self.cells.geometry()
+    }
+
     /// Starts a timer that records when it is dropped.
     #[inline]
     pub fn start(&self) -> Timer {

@@ -47,6 +47,7 @@ mod create;
 mod declare;
 mod dense;
 mod error;
+mod exemplar;
 mod expiry;
 mod family;
 #[cfg(not(all(test, loom)))]
@@ -103,6 +104,8 @@ mod sweeper;
 mod sync;
 mod tables;
 mod text;
+mod trace;
+mod traced;
 mod unit;
 mod values;
 mod watched;
@@ -137,13 +140,16 @@ pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
-    Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
-    Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
+    Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
+    ProcessValue, Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill,
+    ValueView,
 };
 #[cfg(not(all(test, loom)))]
 pub use sweeper::Sweeper;
 #[cfg(feature = "derive")]
 pub use tachograph_derive::{LabelSet, LabelValue, Metrics};
+pub use trace::{SpanContext, SpanId, TraceId};
+pub use traced::{Bucketed, Traceable, Traced};
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
 #[cfg(not(all(test, loom)))]

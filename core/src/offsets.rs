@@ -116,6 +116,8 @@ pub(crate) mod family {
     pub(crate) const KEEP_NANOS: usize = 17;
     /// The series that is being added or removed.
     pub(crate) const OPERATION: usize = 18;
+    /// How many exemplars a series keeps.
+    pub(crate) const EXEMPLARS: usize = 24;
     pub(crate) const WORDS: usize = 32;
 }
 
@@ -128,7 +130,8 @@ pub(crate) mod series {
     pub(crate) const FAMILY: usize = 2;
     /// Word offset of its label set in the string arena (low half) and its bytes (high half).
     pub(crate) const LABELS: usize = 3;
-    /// First sharded cell: an index of the counter section or a page of the histogram section.
+    /// First sharded cell (low half): an index of the counter section or a page of the histogram section. First
+    /// exemplar (high half), 0 for none.
     pub(crate) const CELL: usize = 4;
     /// Per-process cell (low half) and shared cell (high half), 0 for none.
     pub(crate) const OWN_SHARED: usize = 5;
@@ -136,6 +139,16 @@ pub(crate) mod series {
     /// Its link in the index or in a list of free records.
     pub(crate) const LINK: usize = 7;
     pub(crate) const WORDS: usize = 8;
+}
+
+/// Word offsets in an exemplar.
+pub(crate) mod exemplar {
+    /// Its last writer's number (low half) and time in milliseconds (high half), both wrapping.
+    pub(crate) const CLAIM: usize = 0;
+    /// Trace id, span id, value and time by halves of words: each half (low) with its writer's number (high).
+    pub(crate) const DATA: usize = 1;
+    pub(crate) const HALVES: usize = 10;
+    pub(crate) const WORDS: usize = DATA + HALVES;
 }
 
 /// States of a record or slot, in the low byte of its state word.

@@ -125,6 +125,9 @@ impl Reader {
         let later = later.unwrap_or(&self.segment);
         let time_unix_nanos = crate::host::now_unix_nanos();
         let (processes, living) = self.processes(later);
+        let directory = Arc::clone(&self.catalogue.directory);
+        // Before the cells: what an exemplar tells is counted.
+        let mut exemplars = values::exemplars(&self.segment, &directory, &self.catalogue.sources);
         self.missing.keep(&mut self.counter_sums);
         values::sum_counter_cells(later, &mut self.counter_sums);
         let mut pass = Pass {
@@ -134,7 +137,6 @@ impl Reader {
             living: &living,
             bucket_counts: Vec::new(),
         };
-        let directory = Arc::clone(&self.catalogue.directory);
         let mut values = Vec::with_capacity(self.catalogue.sources.len());
         for family in &directory.families {
             let sources = &self.catalogue.sources[family.first..family.first + family.series.len()];
@@ -144,6 +146,7 @@ impl Reader {
         for removed in self.catalogue.removed_since(later) {
             values[removed] = Value::Absent;
         }
+        exemplars.retain(|&(series, _)| values[series] != Value::Absent);
         let sources = self.catalogue.sources.iter().zip(&values);
         self.missing
             .compare(&directory, sources, &self.counter_sums);
@@ -152,6 +155,7 @@ impl Reader {
             segment: self.info(),
             values,
             bucket_counts,
+            exemplars,
             overflowed: self.overflowed(),
             directory,
             processes,

@@ -1,9 +1,9 @@
 //! Family and series records: what is written once before it is published, and read back checked.
 
 use crate::buckets::{BOUNDS_MAX, Buckets};
-use crate::cell::{Placement, Sharding, choose_shards, sharded_cells};
+use crate::cell::{Placement, Sharding, choose_shards, exemplars, sharded_cells};
 use crate::error::Error;
-use crate::layout::{Layout, Section, family, halves, series, split, state};
+use crate::layout::{Layout, Section, family, halves, low_half, series, split, state};
 use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
@@ -33,6 +33,8 @@ pub(crate) struct FamilySpec {
     pub(crate) sharding: Sharding,
     /// How long a series is kept that nobody writes to; 0 for ever.
     pub(crate) keep_nanos: u64,
+    /// Whether its series keep exemplars.
+    pub(crate) exemplars: bool,
 }
 
 impl FamilySpec {
@@ -56,6 +58,13 @@ impl FamilySpec {
             .as_ref()
             .and_then(Buckets::explicit_bounds)
             .unwrap_or_default()
+    }
+
+    fn exemplars_kept(&self) -> u32 {
+        match self.exemplars {
+            true => exemplars(self.kind, self.buckets.as_ref()),
+            false => 0,
+        }
     }
 
     pub(crate) fn shards(&self, layout: &Layout) -> (u32, u32) {
@@ -102,6 +111,7 @@ impl FamilySpec {
             (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
             (family::KEEP_NANOS, self.keep_nanos),
             (family::OPERATION, 0),
+            (family::EXEMPLARS, self.exemplars_kept().into()),
         ];
         for (word, value) in words {
             record[word].store(value, Ordering::Relaxed);
@@ -193,11 +203,11 @@ pub(crate) fn read_published_family(
 ) -> Result<FamilyRecord, &'static str> {
     let load = |word: usize| record[word].load(Ordering::Relaxed);
     let kind = Kind::from_word(load(family::KIND)).ok_or("its type is unknown")?;
-    let mut texts = read_texts(
-        arena,
-        load(family::TEXT),
-        &record[family::NAME_HELP_BYTES..],
-    )?;
+    let lengths = [family::NAME_HELP_BYTES, family::UNIT_STATES_BYTES];
+    let lengths = lengths.map(|word| <[u32; 2]>::from(split(load(word))));
+    let texts_from = usize::try_from(load(family::TEXT)).unwrap_or(usize::MAX);
+    let words = arena.get(texts_from..).ok_or("its texts lie outside")?;
+    let mut texts = text::load_each(words, lengths.as_flattened(), TEXT_BYTES_MAX)?;
     let states = texts.pop().unwrap_or_default();
     let [name, help, unit] = <[String; 3]>::try_from(texts).map_err(|_| "its texts are missing")?;
     let unit = Unit::owned(unit, Scale::from_word(load(family::SCALE)));
@@ -216,8 +226,12 @@ pub(crate) fn read_published_family(
         series_limit: load(family::SERIES_LIMIT),
         sharding: Sharding::Auto,
         keep_nanos: load(family::KEEP_NANOS),
+        exemplars: load(family::EXEMPLARS) > 0,
         buckets,
     };
+    if load(family::EXEMPLARS) != spec.exemplars_kept().into() {
+        return Err("its exemplars are impossible");
+    }
     if matches!(kind, Kind::StateSet(_)) {
         let states: Vec<&str> = spec.states.iter().map(String::as_str).collect();
         labels::check_states(&states).map_err(|_| "its states are impossible")?;
@@ -228,7 +242,7 @@ pub(crate) fn read_published_family(
     }
     let cells = sharded_cells(kind, spec.buckets.as_ref());
     Ok(FamilyRecord {
-        placement: Placement::new(layout, cells, shards),
+        placement: Placement::new(layout, cells, shards).with_exemplars(spec.exemplars_kept()),
         spec,
     })
 }
@@ -253,37 +267,9 @@ pub(crate) fn family_cells(layout: &Layout, record: &[AtomicU64]) -> Option<(Kin
         Kind::Histogram => count.checked_add(1)?,
         _ => sharded_cells(kind, None),
     };
-    Some((
-        kind,
-        Placement::new(layout, cells, split(load(family::SHARDS))),
-    ))
-}
-
-/// The four texts that follow one another at `offset`; `lengths` are the two words of their lengths.
-fn read_texts(
-    arena: &[AtomicU64],
-    offset: u64,
-    lengths: &[AtomicU64],
-) -> Result<Vec<String>, &'static str> {
-    let lengths = [&lengths[0], &lengths[1]].map(|word| split(word.load(Ordering::Relaxed)));
-    let lengths = lengths
-        .map(|(low, high)| [low as usize, high as usize])
-        .concat();
-    let total: usize = lengths.iter().sum();
-    if total > TEXT_BYTES_MAX {
-        return Err("its texts are too long");
-    }
-    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let words = arena.get(offset..).ok_or("its texts lie outside")?;
-    let bytes = text::load(words, total).ok_or("its texts lie outside")?;
-    let mut rest = bytes.as_slice();
-    let mut texts = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (text, after) = rest.split_at(length);
-        texts.push(String::from_utf8(text.to_vec()).map_err(|_| "its texts are not UTF-8")?);
-        rest = after;
-    }
-    Ok(texts)
+    let placement = Placement::new(layout, cells, split(load(family::SHARDS)));
+    let exemplars = u32::try_from(load(family::EXEMPLARS)).ok()?;
+    Some((kind, placement.with_exemplars(exemplars)))
 }
 
 fn read_buckets(record: &[AtomicU64], arena: &[AtomicU64]) -> Result<Buckets, &'static str> {
@@ -320,6 +306,8 @@ pub(crate) struct SeriesCells {
     pub(crate) own: u32,
     /// First shared cell; 0 for none.
     pub(crate) shared: u32,
+    /// First exemplar; 0 for none.
+    pub(crate) exemplars: u32,
 }
 
 /// A published series record, checked.
@@ -346,7 +334,10 @@ pub(crate) fn fill_series(
         (series::HASH, hash),
         (series::FAMILY, halves(family, text.room)),
         (series::LABELS, halves(text.offset, text.bytes)),
-        (series::CELL, cells.sharded),
+        (
+            series::CELL,
+            halves(low_half(cells.sharded), cells.exemplars),
+        ),
         (series::OWN_SHARED, halves(cells.own, cells.shared)),
         (series::CREATED_UNIX_NANOS, host::now_unix_nanos()),
     ];
@@ -385,10 +376,12 @@ pub(crate) fn series_family(record: &[AtomicU64]) -> u32 {
 /// The cells of a complete series record.
 pub(crate) fn series_cells(record: &[AtomicU64]) -> SeriesCells {
     let (own, shared) = split(record[series::OWN_SHARED].load(Ordering::Relaxed));
+    let (sharded, exemplars) = split(record[series::CELL].load(Ordering::Relaxed));
     SeriesCells {
-        sharded: record[series::CELL].load(Ordering::Relaxed),
+        sharded: sharded.into(),
         own,
         shared,
+        exemplars,
     }
 }
 

@@ -114,6 +114,14 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// Which of a series' exemplars is kept for `value`.
+    #[inline]
+    pub(crate) fn exemplar_of(&self, value: u64) -> usize {
+        self.placement.exemplar_of(self.bucket(value))
+    }
+}
+
 impl Explicit {
     fn new(buckets: &Buckets) -> Explicit {
         let bounds: Box<[u64]> = buckets.explicit_bounds().unwrap_or_default().into();

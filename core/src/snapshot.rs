@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::buckets::Buckets;
 use crate::loss::Losses;
 use crate::schema::Kind;
+use crate::trace::{SpanId, TraceId};
 use crate::unit::{Scale, Unit};
 
 /// Everything that a reader saw in one pass.
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub(crate) values: Vec<Value>,
     /// Bucket counts of all histograms, one after another.
     pub(crate) bucket_counts: Vec<u64>,
+    /// Exemplars, each with the place of its series in the directory, in the directory's order.
+    pub(crate) exemplars: Vec<(usize, Exemplar)>,
     /// Registrations folded into the overflow series, for each family of the directory.
     pub(crate) overflowed: Vec<u64>,
     /// The processes that hold a slot, living or dead.
@@ -200,6 +203,19 @@ pub struct ProcessValue {
     pub value: Number,
 }
 
+/// A value that was recorded, and the trace that it was recorded in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exemplar {
+    /// What was recorded: a value of a histogram, or the amount that was added to a counter.
+    pub value: Number,
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span of the trace.
+    pub span_id: SpanId,
+    /// When it was recorded, in nanoseconds since the Unix epoch; some milliseconds old.
+    pub time_unix_nanos: u64,
+}
+
 /// The value of one series, as the outputs see it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ValueView<'a> {
@@ -233,6 +249,14 @@ pub struct SeriesView<'a> {
     pub series: &'a Series,
     /// Its value.
     pub value: ValueView<'a>,
+    exemplars: &'a [(usize, Exemplar)],
+}
+
+impl<'a> SeriesView<'a> {
+    /// Its exemplars, of counters and histograms that keep them: by value, of a histogram.
+    pub fn exemplars(&self) -> impl ExactSizeIterator<Item = &'a Exemplar> + use<'a> {
+        self.exemplars.iter().map(|(_, exemplar)| exemplar)
+    }
 }
 
 impl Snapshot {
@@ -296,6 +320,14 @@ impl Snapshot {
         self.values.len()
     }
 
+    fn exemplars(&self, series: usize) -> &[(usize, Exemplar)] {
+        let before = |until| self.exemplars.partition_point(|&(of, _)| of < until);
+        match self.exemplars[..] {
+            [] => &[],
+            _ => &self.exemplars[before(series)..before(series + 1)],
+        }
+    }
+
     fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
         match &self.values[index] {
             Value::Absent => ValueView::Absent,
@@ -325,6 +357,7 @@ impl<'a> FamilyView<'a> {
             .map(move |(index, series)| SeriesView {
                 series,
                 value: snapshot.view(family, family.first + index),
+                exemplars: snapshot.exemplars(family.first + index),
             })
     }
 

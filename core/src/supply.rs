@@ -11,7 +11,7 @@
 use crate::cell::{Placement, gauge_cells};
 use crate::claim;
 use crate::error::Error;
-use crate::layout::{PAGE_WORDS, Section, low_half, process, series, to_usize};
+use crate::layout::{PAGE_WORDS, Section, exemplar, low_half, process, series, to_usize};
 use crate::proof::step;
 use crate::record::{self, FamilyRecord, SeriesCells, Text};
 use crate::schema::Kind;
@@ -54,7 +54,8 @@ pub(crate) fn class_of(kind: Kind, placement: &Placement) -> u64 {
         0 => (0, 0),
         _ => (placement.section as u64, placement.entries()),
     };
-    1 << 63 | section << 48 | own << 44 | shared << 40 | entries
+    let exemplars = u64::from(placement.exemplars.min(0x1f));
+    1 << 63 | exemplars << 52 | section << 48 | own << 44 | shared << 40 | entries
 }
 
 fn reuse(
@@ -93,7 +94,7 @@ fn clear_cells(segment: &Segment, known: &FamilyRecord, cells: SeriesCells) {
     each_cell(segment, known.spec.kind, &known.placement, cells, clear);
 }
 
-/// Visits every cell of a series, in all shards and processes.
+/// Visits every cell of a series, in all shards and processes, and the words of its exemplars.
 pub(crate) fn each_cell(
     segment: &Segment,
     kind: Kind,
@@ -109,6 +110,12 @@ pub(crate) fn each_cell(
         let stride = placement.stride_pages as usize * PAGE_WORDS;
         let shards = span.unwrap_or_default().chunks(stride);
         shards.for_each(|shard| each(&shard[..placement.cells.min(shard.len())]));
+    }
+    if cells.exemplars > 0 {
+        let first = cells.exemplars as usize * exemplar::WORDS;
+        let count = placement.exemplars as usize * exemplar::WORDS;
+        let words = segment.section(Section::Exemplars);
+        each(words.get(first..first + count).unwrap_or_default());
     }
     let (own, shared) = gauge_cells(kind);
     if own > 0 {
@@ -236,6 +243,12 @@ impl<'a> Claims<'a> {
         Ok(start)
     }
 
+    fn give_back_last(&mut self) {
+        if let Some((section, start, count)) = self.taken.pop() {
+            claim::give_back(self.segment.next(section), start, count);
+        }
+    }
+
     /// Claims and commits the cells of one series.
     fn take_cells(&mut self, known: &FamilyRecord) -> Result<SeriesCells, Error> {
         let placement = &known.placement;
@@ -261,7 +274,24 @@ impl<'a> Claims<'a> {
             sharded,
             own: low_half(own),
             shared: low_half(shared),
+            exemplars: low_half(self.take_exemplars(placement.exemplars.into())),
         })
+    }
+
+    /// Claims and commits room for exemplars; 0 where there is none: the series then keeps none.
+    fn take_exemplars(&mut self, count: u64) -> u64 {
+        if count == 0 {
+            return 0;
+        }
+        let Ok(first) = self.take(Section::Exemplars, count, 0) else {
+            return 0;
+        };
+        let words = (first + count) * exemplar::WORDS as u64;
+        if self.commit(Section::Exemplars, words).is_err() {
+            self.give_back_last();
+            return 0;
+        }
+        first
     }
 
     fn take_sharded(&mut self, placement: &Placement) -> Result<u64, Error> {
@@ -277,8 +307,8 @@ impl<'a> Claims<'a> {
 
 impl Drop for Claims<'_> {
     fn drop(&mut self) {
-        for &(section, start, count) in self.taken.iter().rev() {
-            claim::give_back(self.segment.next(section), start, count);
+        while !self.taken.is_empty() {
+            self.give_back_last();
         }
     }
 }

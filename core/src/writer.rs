@@ -24,6 +24,7 @@ use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
 use crate::sets::{BoundedSet, LabelSet};
 use crate::snapshot::Snapshot;
+use crate::traced::{Bucketed, Traceable, Traced};
 use crate::unit::Unit;
 
 /// Series that a family may have where it does not say otherwise.
@@ -137,6 +138,7 @@ impl Writer {
             series_limit: SERIES_LIMIT,
             sharding: Sharding::Auto,
             keep_nanos: 0,
+            exemplars: H::KEEPS_EXEMPLARS,
         };
         Registration {
             attached: self.attached,
@@ -351,7 +353,23 @@ impl Registration<StateSet> {
     }
 }
 
-impl Registration<Histogram> {
+impl<H: Traceable> Registration<H> {
+    /// Keeps exemplars: see [`Traced`]. The first registration of the family decides.
+    pub fn exemplars(self) -> Registration<Traced<H>> {
+        let spec = FamilySpec {
+            exemplars: true,
+            ..self.spec
+        };
+        Registration {
+            attached: self.attached,
+            spec,
+            constant: self.constant,
+            handle: PhantomData,
+        }
+    }
+}
+
+impl<H: Bucketed> Registration<H> {
     /// Sets the buckets.
     pub fn buckets(mut self, buckets: Buckets) -> Self {
         self.spec.buckets = Some(buckets);

@@ -14,6 +14,7 @@ mod deadline;
 pub mod demo;
 mod error;
 pub mod escape;
+mod exemplars;
 mod front;
 mod gzip;
 mod json;

@@ -55,7 +55,7 @@ impl Samples<'_> {
             for (name, value) in labels {
                 protobuf::push_label(&mut encoded, name, value);
             }
-            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64(), None);
+            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64());
             return;
         }
         self.out.extend_from_slice(self.name.as_bytes());

@@ -167,6 +167,7 @@ mod step {
         lasting_sum LastingSum,
         info Info,
         states States,
+        exemplar Exemplar,
         passing Passing,
         overflow Overflow,
         full Full,

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("unit", &[]),
     ("word", &[]),
     ("proof", &["sync"]),
+    ("trace", &["error", "word"]),
     ("buckets", &["error", "unit", "word"]),
     ("claim", &["proof", "sync"]),
     ("offsets", &["loss"]),
@@ -52,7 +53,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("memory", &["claim", "layout", "proof", "segment", "sync"]),
-    ("snapshot", &["buckets", "loss", "schema", "unit"]),
+    ("snapshot", &["buckets", "loss", "schema", "trace", "unit"]),
+    (
+        "exemplar",
+        &[
+            "host", "layout", "proof", "segment", "sync", "trace", "word",
+        ],
+    ),
     (
         "create",
         &[
@@ -146,12 +153,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "catalogue",
             "cell",
             "claim",
+            "exemplar",
             "layout",
             "process",
             "schema",
             "segment",
             "snapshot",
             "sync",
+            "trace",
         ],
     ),
     (
@@ -211,6 +220,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("dense", &["error", "family", "sets"]),
     (
+        "traced",
+        &[
+            "attached",
+            "buckets",
+            "counter",
+            "exemplar",
+            "family",
+            "histogram",
+            "record",
+            "schema",
+            "trace",
+        ],
+    ),
+    (
         "writer",
         &[
             "attached",
@@ -239,6 +262,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "segment",
             "sets",
             "snapshot",
+            "traced",
             "unit",
         ],
     ),
@@ -261,6 +285,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "options",
             "sets",
             "snapshot",
+            "traced",
             "writer",
         ],
     ),

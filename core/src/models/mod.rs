@@ -11,6 +11,7 @@ mod catalogue;
 mod claims;
 mod coverage;
 mod creation;
+mod exemplars;
 mod gauges;
 mod guard;
 mod histograms;

@@ -106,6 +106,7 @@ fn watched(
                 labels: Labels::new(&series.series.labels),
                 created_unix_nanos: series.series.created_unix_nanos,
                 value,
+                exemplars: Vec::new(),
             },
             rate: rate.map(Amount::Float),
         });

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use tachograph::{Distribution, Family, Kind, Series, Snapshot};
+use tachograph::{Distribution, Exemplar, Family, Kind, Scale, Series, Snapshot};
 
 use super::{Amount, Labels};
 use crate::chart::{self, Row};
@@ -70,6 +70,29 @@ pub(crate) struct SeriesView {
     pub(crate) created_unix_nanos: u64,
     #[serde(flatten)]
     pub(crate) value: ValueView,
+    /// Of a counter or histogram that keeps them; none in `watch`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exemplars: Vec<ExemplarView>,
+}
+
+/// A value that was recorded in a trace.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ExemplarView {
+    pub(crate) trace_id: String,
+    pub(crate) span_id: String,
+    pub(crate) value: Amount,
+    pub(crate) time_unix_nanos: u64,
+}
+
+impl ExemplarView {
+    fn new(exemplar: &Exemplar, scale: Scale) -> ExemplarView {
+        ExemplarView {
+            trace_id: exemplar.trace_id.to_string(),
+            span_id: exemplar.span_id.to_string(),
+            value: Amount::new(exemplar.value, scale),
+            time_unix_nanos: exemplar.time_unix_nanos,
+        }
+    }
 }
 
 /// A value in base units.
@@ -262,6 +285,14 @@ fn state_name(family: &Family, value: tachograph::Number) -> Option<String> {
     family.states.get(usize::try_from(index).ok()?).cloned()
 }
 
+fn exemplars(family: &Family, series: &tachograph::SeriesView<'_>) -> Vec<ExemplarView> {
+    let scale = family.unit.scale();
+    let exemplars = series.exemplars();
+    exemplars
+        .map(|exemplar| ExemplarView::new(exemplar, scale))
+        .collect()
+}
+
 /// The families and series that `filter` admits, with their values, by name.
 pub(crate) fn families(snapshot: &Snapshot, filter: &Filter) -> Vec<FamilyView> {
     snapshot
@@ -276,6 +307,7 @@ pub(crate) fn families(snapshot: &Snapshot, filter: &Filter) -> Vec<FamilyView> 
                         labels: Labels::new(&series.series.labels),
                         created_unix_nanos: series.series.created_unix_nanos,
                         value: value(view.family, &series, filter)?,
+                        exemplars: exemplars(view.family, &series),
                     })
                 })
                 .collect(),
