@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::filter::{Glob, LabelFilter};
+use crate::selector::{Matcher, Selector};
 use crate::units;
 
 /// Shows what a tachograph segment holds: metrics, processes and health.
@@ -45,7 +45,7 @@ pub(crate) struct Global {
         global = true,
         value_enum,
         hide_possible_values = true,
-        value_name = "text|json",
+        value_name = "text|json|csv",
         help_heading = EVERYWHERE
     )]
     pub(crate) format: Option<Format>,
@@ -61,6 +61,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
+    /// A header and rows.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,7 +84,7 @@ pub(crate) enum Command {
     Check,
     /// Print everything as one JSON document, or in full with --format text
     #[command(after_help = DUMP_EXAMPLES)]
-    Dump,
+    Dump(Dump),
 }
 
 const LS_EXAMPLES: &str = "\
@@ -93,8 +95,9 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Families by name; * is any text, ? any character
-    pub(crate) glob: Option<Glob>,
+    /// Families by name: 'http_*'; with --series also by labels
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<Selector>,
     /// List each series with its labels
     #[arg(long)]
     pub(crate) series: bool,
@@ -128,12 +131,13 @@ Examples:
 /// Which series a command shows.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Families by name; * is any text, ? any character
-    pub(crate) glob: Option<Glob>,
-    /// Series by label: name=value, name!=value or name=glob; all must hold.
-    /// A label that is not there counts as empty
+    /// Series by name and labels: 'http_*', 'x_total{code=~"5.."}'; any of them
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<Selector>,
+    /// Series by label: name=glob, name!=glob, name=~regex or name!~regex; all
+    /// must hold. A label that is not there counts as empty
     #[arg(long = "label", short, value_name = "FILTER")]
-    pub(crate) labels: Vec<LabelFilter>,
+    pub(crate) labels: Vec<Matcher>,
     /// Print plain base units: 0.0125 and 2048, not 12.5 ms and 2 KiB
     #[arg(long)]
     pub(crate) raw: bool,
@@ -194,8 +198,17 @@ Examples:
 
 const DUMP_EXAMPLES: &str = "\
 Examples:
-  tachograph-probe dump >segment.json
+  tachograph-probe dump -o before.json.gz       keep it, for every command:
+  tachograph-probe get --segment before.json.gz
   tachograph-probe --format text dump | less";
+
+#[derive(Debug, Args)]
+pub(crate) struct Dump {
+    /// A file to write, compressed when it is called *.gz [default: standard
+    /// output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,11 +6,16 @@ mod cli;
 mod clock;
 mod commands;
 mod context;
+mod csv;
+mod dumped;
 mod failure;
 mod filter;
 mod follow;
+mod glob;
 mod rates;
+mod samples;
 mod screen;
+mod selector;
 mod source;
 mod table;
 mod terminal;
@@ -47,6 +52,6 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Watch(arguments) => commands::watch::run(arguments, context),
         Command::Procs => commands::procs::run(context),
         Command::Check => commands::check::run(context),
-        Command::Dump => commands::dump::run(context),
+        Command::Dump(arguments) => commands::dump::run(&arguments, context),
     }
 }

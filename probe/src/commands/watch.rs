@@ -21,15 +21,21 @@ use crate::views::{Amount, TickView, ValueView, WatchedFamily, WatchedSeries};
 
 pub(crate) fn run(arguments: Watch, context: &Context) -> Result<(), Failure> {
     let units = context.units(arguments.selection.raw);
-    let filter = Filter::new(arguments.selection.glob, arguments.selection.labels);
+    let filter = Filter::new(arguments.selection.selectors, arguments.selection.labels);
     let path = source::locate(context.segment.as_deref())?;
     let mut follower = Follower::attach(path)?;
     let (first, _) = follower.look();
     if let Some(trouble) = follower.trouble() {
         return Err(Failure::Message(trouble.to_owned()));
     }
+    let mut display = Display::new(context, units, follower.is_live())?;
+    if !follower.is_live() {
+        return match &first {
+            Some(only) => display.show(&TickView::new(None, only, &filter)),
+            None => Ok(()),
+        };
+    }
     let stop = stop_signal()?;
-    let mut display = Display::new(context, units)?;
     display.before_first(first.as_ref(), &filter)?;
     let mut older = first;
     let mut due = Instant::now();
@@ -86,8 +92,8 @@ struct Display<'a> {
 }
 
 impl<'a> Display<'a> {
-    fn new(context: &'a Context, units: Units) -> Result<Display<'a>, Failure> {
-        let redraws = context.terminal.redraws && !context.is_json();
+    fn new(context: &'a Context, units: Units, is_live: bool) -> Result<Display<'a>, Failure> {
+        let redraws = is_live && context.terminal.redraws && !context.is_json();
         Ok(Display {
             context,
             terminal: context.terminal.clone(),

@@ -62,6 +62,20 @@ impl Labels {
         )
     }
 
+    /// These labels and `more`.
+    pub(crate) fn with<const N: usize>(&self, more: [(&str, String); N]) -> Labels {
+        let more = more.map(|(name, value)| (name.to_owned(), value));
+        Labels(self.0.iter().cloned().chain(more).collect())
+    }
+
+    /// What stands between the braces: `method="get",code="200"`.
+    pub(crate) fn inner(&self) -> String {
+        let name = self.series_name("", &[]);
+        name.trim_start_matches('{')
+            .trim_end_matches('}')
+            .to_owned()
+    }
+
     /// The series of `family` with these labels and `more`, as the expositions write it.
     pub(crate) fn series_name(&self, family: &str, more: &[(&str, String)]) -> String {
         let own = self.0.iter().map(|(name, value)| (name.as_str(), value));

@@ -4,8 +4,8 @@ use serde::Serialize;
 use tachograph::{Snapshot, ValueView as Seen};
 
 use super::value::{self, SeriesView, ValueView, WatchedHistogram, WindowView};
-use super::{Amount, Labels, SourceView};
-use crate::filter::Filter;
+use super::{Amount, SourceView};
+use crate::filter::{Admission, Filter};
 use crate::rates::Change;
 
 /// The values at the end of an interval, and the rates over it.
@@ -40,12 +40,14 @@ impl TickView {
         let change = older.and_then(|older| Change::between(older, newer));
         let families = newer
             .families()
-            .filter(|family| filter.admits_family(&family.family.name))
-            .map(|family| WatchedFamily {
-                name: family.family.name.clone(),
-                kind: family.family.kind.name(),
-                unit: family.family.unit.base().to_owned(),
-                series: watched(family, change.as_ref(), filter),
+            .filter_map(|family| {
+                let admission = filter.admit(family.family)?;
+                Some(WatchedFamily {
+                    name: family.family.name.clone(),
+                    kind: family.family.kind.name(),
+                    unit: family.family.unit.base().to_owned(),
+                    series: watched(family, change.as_ref(), &admission),
+                })
             })
             .filter(|family| !family.series.is_empty());
         TickView {
@@ -60,7 +62,7 @@ impl TickView {
 fn watched(
     view: tachograph::FamilyView<'_>,
     change: Option<&Change<'_>>,
-    filter: &Filter,
+    admission: &Admission<'_>,
 ) -> Vec<WatchedSeries> {
     let family = view.family;
     let is_counter = matches!(
@@ -76,7 +78,7 @@ fn watched(
         let before = before.next().flatten();
         let (value, rate) = match series.value {
             Seen::Histogram(histogram) => {
-                if !value::admits(filter, series.series) {
+                if !admission.admits_series(series.series) {
                     continue;
                 }
                 let window = change
@@ -89,7 +91,7 @@ fn watched(
                 (ValueView::Watched(WatchedHistogram { count, window }), rate)
             }
             now => {
-                let Some(value) = value::value(family, &series, filter) else {
+                let Some(value) = value::value(family, &series, admission) else {
                     continue;
                 };
                 let rate = match (now, change) {
@@ -102,11 +104,7 @@ fn watched(
             }
         };
         shown.push(WatchedSeries {
-            series: SeriesView {
-                labels: Labels::new(&series.series.labels),
-                created_unix_nanos: series.series.created_unix_nanos,
-                value,
-            },
+            series: SeriesView::new(family, &series, value),
             rate: rate.map(Amount::Float),
         });
     }
