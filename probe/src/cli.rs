@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::condition::Condition;
 use crate::selector::{Matcher, Selector};
 use crate::units;
 
@@ -81,7 +82,7 @@ pub(crate) enum Command {
     Procs,
     /// Tell whether the segment is healthy; exit 1 when it is damaged
     #[command(after_help = CHECK_EXAMPLES)]
-    Check,
+    Check(Check),
     /// Print everything as one JSON document, or in full with --format text
     #[command(after_help = DUMP_EXAMPLES)]
     Dump(Dump),
@@ -172,7 +173,12 @@ Examples:
   tachograph-probe watch '*_total'
   tachograph-probe watch --interval 250ms --label queue=mail
   tachograph-probe watch --count 1 requests_total     one rate, for a script
-  tachograph-probe --format json watch | jq -c .      one document a line";
+  tachograph-probe --format json watch | jq -c .      one document a line
+  tachograph-probe watch -q --timeout 30s --until 'processes() >= 4'
+  tachograph-probe watch --until 'p99(request_duration_seconds) > 250ms'
+A condition compares a number with the sum of what a selector names, or with
+rate(...), p50, p90, p99, p999, max, mean of the last interval, series(...) or
+processes().";
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -184,6 +190,18 @@ pub(crate) struct Watch {
     /// Stop after so many intervals
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// Show only series that changed since the last look
+    #[arg(long)]
+    pub(crate) changes: bool,
+    /// Stop with exit status 0 once this holds; several must all hold at once
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) until: Vec<Condition>,
+    /// Stop after this time; exit status 3 when --until did not hold
+    #[arg(long, value_parser = units::parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// Print nothing, for the exit status alone
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 const PROCS_EXAMPLES: &str = "\
@@ -194,7 +212,14 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   tachograph-probe check
-  tachograph-probe check >/dev/null || echo damaged";
+  tachograph-probe check --strict >/dev/null || echo look at it";
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Exit 1 for warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
 
 const DUMP_EXAMPLES: &str = "\
 Examples:

@@ -5,11 +5,13 @@ mod chart;
 mod cli;
 mod clock;
 mod commands;
+mod condition;
 mod context;
 mod csv;
 mod dumped;
 mod failure;
 mod filter;
+mod findings;
 mod follow;
 mod glob;
 mod rates;
@@ -30,6 +32,9 @@ use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
 
+/// The exit status when what was waited for did not come.
+const UNMET: u8 = 3;
+
 fn main() -> ExitCode {
     tachograph::install_fault_guard();
     let cli = Cli::parse();
@@ -40,7 +45,10 @@ fn main() -> ExitCode {
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(failure) => {
             context.say(&failure.to_string());
-            ExitCode::FAILURE
+            match failure {
+                Failure::Unmet(_) => ExitCode::from(UNMET),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -49,9 +57,9 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Ls(arguments) => commands::ls::run(&arguments, context),
         Command::Get(arguments) => commands::get::run(arguments, context),
-        Command::Watch(arguments) => commands::watch::run(arguments, context),
+        Command::Watch(arguments) => commands::watch::run(&arguments, context),
         Command::Procs => commands::procs::run(context),
-        Command::Check => commands::check::run(context),
+        Command::Check(arguments) => commands::check::run(&arguments, context),
         Command::Dump(arguments) => commands::dump::run(&arguments, context),
     }
 }

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::dumped;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::findings;
 use crate::samples;
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::{self, Units};
@@ -123,7 +124,7 @@ fn write_everything(
     procs::table(&everything.processes, now).write(out, terminal)?;
     heading(out, "# Losses")?;
     for (loss, count) in everything.losses.0.iter() {
-        writeln!(out, "{}: {count}", check::loss_words(loss))?;
+        writeln!(out, "{}: {count}", findings::loss_words(loss))?;
     }
     heading(out, "# Damage")?;
     for damage in &everything.damage {

@@ -33,9 +33,22 @@ pub(crate) struct WatchedSeries {
     pub(crate) series: SeriesView,
     /// Of a counter in base units per second, of a histogram in values per second; else none.
     pub(crate) rate: Option<Amount>,
+    /// Whether it is not as it was at the last look.
+    #[serde(skip)]
+    pub(crate) changed: bool,
 }
 
 impl TickView {
+    /// The same without the series that are as they were.
+    pub(crate) fn changes(older: &Snapshot, newer: &Snapshot, filter: &Filter) -> TickView {
+        let mut tick = TickView::new(Some(older), newer, filter);
+        tick.families.retain_mut(|family| {
+            family.series.retain(|series| series.changed);
+            !family.series.is_empty()
+        });
+        tick
+    }
+
     pub(crate) fn new(older: Option<&Snapshot>, newer: &Snapshot, filter: &Filter) -> TickView {
         let change = older.and_then(|older| Change::between(older, newer));
         let families = newer
@@ -106,6 +119,7 @@ fn watched(
         shown.push(WatchedSeries {
             series: SeriesView::new(family, &series, value),
             rate: rate.map(Amount::Float),
+            changed: before != Some(series.value),
         });
     }
     shown
