@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::diff::{self, Diff};
+use crate::commands::hist::{self, Hist};
 use crate::condition::Condition;
 use crate::selector::{Matcher, Selector};
 use crate::units;
@@ -77,6 +79,12 @@ pub(crate) enum Command {
     /// Print values and rates per second, again and again
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Watch),
+    /// Show distributions: percentiles, a chart, files for other tools
+    #[command(after_help = hist::EXAMPLES)]
+    Hist(Hist),
+    /// Compare two dumps, or a dump with the live segment
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(Diff),
     /// List the processes that hold a slot
     #[command(after_help = PROCS_EXAMPLES)]
     Procs,

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use tachograph::{Family, FamilyView, HistogramView, Number, Snapshot, ValueView};
+use tachograph::{Family, FamilyView, Number, Snapshot, ValueView};
 
+use crate::distributions;
 use crate::filter::Filter;
 use crate::rates::Change;
 use crate::selector::{Part, Selector};
@@ -166,31 +167,9 @@ impl Condition {
 
     /// Of the values that all series of a histogram family took in the window together.
     fn of_window(&self, view: &FamilyView<'_>, change: &Change<'_>) -> Option<f64> {
-        let before = change.before(view);
-        let now: Vec<ValueView<'_>> = view.series().map(|series| series.value).collect();
-        let mut counts = vec![0; view.buckets()?.count()];
-        let mut total = 0u128;
-        for index in self.admitted(view) {
-            let ValueView::Histogram(now) = now[index] else {
-                continue;
-            };
-            let before = match before[index] {
-                Some(ValueView::Histogram(before)) => Some(before),
-                _ => None,
-            };
-            for (bucket, count) in counts.iter_mut().enumerate() {
-                let before = before.map_or(0, |before| before.counts[bucket]);
-                *count += now.counts[bucket].saturating_sub(before);
-            }
-            total += now
-                .sum
-                .saturating_sub(before.map_or(0, |before| before.sum));
-        }
-        let merged = HistogramView {
-            counts: &counts,
-            sum: total,
-        };
-        let distribution = merged.distribution(view.family)?;
+        let admission = self.filter.admit(view.family)?;
+        let taken = distributions::of_series(view, &admission, Some(change));
+        let distribution = distributions::merged(&taken)?.distribution(view.family)?;
         match self.measure {
             Measure::Quantile(quantile) => distribution.quantile(quantile),
             _ => distribution.mean(),

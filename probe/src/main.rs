@@ -8,17 +8,21 @@ mod commands;
 mod condition;
 mod context;
 mod csv;
+mod distributions;
 mod dumped;
 mod failure;
 mod filter;
 mod findings;
 mod follow;
 mod glob;
+mod hlog;
+mod progress;
 mod rates;
 mod samples;
 mod screen;
 mod selector;
 mod source;
+mod svg;
 mod table;
 mod terminal;
 mod units;
@@ -58,6 +62,8 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ls(arguments) => commands::ls::run(&arguments, context),
         Command::Get(arguments) => commands::get::run(arguments, context),
         Command::Watch(arguments) => commands::watch::run(&arguments, context),
+        Command::Hist(arguments) => commands::hist::run(&arguments, context),
+        Command::Diff(arguments) => commands::diff::run(&arguments, context),
         Command::Procs => commands::procs::run(context),
         Command::Check(arguments) => commands::check::run(&arguments, context),
         Command::Dump(arguments) => commands::dump::run(&arguments, context),

@@ -21,6 +21,24 @@ impl Amount {
         }
     }
 
+    /// The difference; exact where both are integers and it fits one.
+    pub(crate) fn minus(self, other: Amount) -> Amount {
+        let exact = match (self, other) {
+            (Amount::Unsigned(a), Amount::Unsigned(b)) if a >= b => {
+                return Amount::Unsigned(a - b);
+            }
+            (Amount::Unsigned(a), Amount::Unsigned(b)) => {
+                i64::try_from(b - a).ok().map(i64::wrapping_neg)
+            }
+            (Amount::Signed(a), Amount::Signed(b)) => a.checked_sub(b),
+            _ => None,
+        };
+        match exact {
+            Some(difference) => Amount::Signed(difference),
+            None => Amount::Float(self.as_f64() - other.as_f64()),
+        }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub(crate) fn as_f64(self) -> f64 {
         match self {
