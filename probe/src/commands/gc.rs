@@ -51,7 +51,10 @@ pub(crate) fn run(arguments: &Gc, context: &Context) -> Result<(), Failure> {
     let folder = if given.is_dir() {
         given.clone()
     } else {
-        given.parent().unwrap_or(Path::new(".")).to_owned()
+        match given.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        }
     };
     let mut actions = leftovers(&folder);
     for path in segments(&given, &folder) {
