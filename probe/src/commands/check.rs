@@ -195,8 +195,8 @@ fn verdict_line(health: &Health, terminal: &Terminal) -> String {
             (Paint::Warning, "WARNING", format!("undamaged, {warnings}"))
         }
         Verdict::Damaged => {
-            let records = units::counted(health.damage.len(), "damaged record");
-            (Paint::Bad, "DAMAGED", records)
+            let places = units::counted(health.damage.len(), "damaged place");
+            (Paint::Bad, "DAMAGED", places)
         }
     };
     format!("{}: {path}: {rest}", terminal.paint(paint, word))
