@@ -1,8 +1,13 @@
 //! The real program against live segments.
 
+mod distributions;
+mod dumps;
 mod failures;
 mod health;
 mod help;
+mod maintenance;
+mod matrix;
+mod story;
 mod support;
 mod values;
 mod watch;
