@@ -11,8 +11,8 @@ use crate::layout::{Section, family, header, low_half, series, state};
 use crate::marks::Asker;
 use crate::segment::{Segment, private_words};
 use crate::sync::{AtomicU64, Ordering, acquire};
-use crate::tables::{claimed, entry};
-use crate::{labels, lock, record, removal, supply, text};
+use crate::tables::{self, claimed, entry};
+use crate::{family_removal, labels, lock, record, removal, supply, text};
 
 /// What one process knows of idle series.
 pub(crate) struct Idle {
@@ -64,8 +64,12 @@ impl Idle {
         }
         let all = 0..claimed(segment, Section::Series, series::WORDS);
         let swept = self.look(segment, all, asker);
+        let families = 0..claimed(segment, Section::Families, family::WORDS);
+        let freed = families
+            .into_iter()
+            .try_for_each(|family| family_removal::reclaim(segment, family, asker).map(|_| ()));
         lock(libc::F_UNLCK);
-        swept
+        freed.and(swept)
     }
 
     /// Looks at the next `count` series.
@@ -75,7 +79,7 @@ impl Idle {
         count: u32,
         asker: Asker,
     ) -> Result<Swept, Error> {
-        let claimed = claimed(segment, Section::Series, series::WORDS);
+        let claimed = tables::claimed(segment, Section::Series, series::WORDS);
         let count = count.min(claimed);
         if count == 0 {
             return Ok(Swept::default());
@@ -83,6 +87,10 @@ impl Idle {
         let next = self.next.fetch_add(count.into(), Ordering::Relaxed);
         let first = low_half(next % u64::from(claimed));
         let end = claimed.min(first + count);
+        let families = tables::claimed(segment, Section::Families, family::WORDS);
+        if let Some(family) = next.checked_rem(families.into()) {
+            family_removal::reclaim(segment, low_half(family), asker)?;
+        }
         self.look(segment, first..end, asker)
     }
 

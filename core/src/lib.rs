@@ -49,6 +49,7 @@ mod dense;
 mod error;
 mod expiry;
 mod family;
+mod family_removal;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
@@ -60,13 +61,13 @@ mod heap_tests;
 mod held;
 mod histogram;
 mod holding;
+mod home;
 mod host;
 mod index;
 mod labels;
 mod layout;
 #[cfg(not(all(test, loom)))]
 mod lease;
-#[cfg(not(all(test, loom)))]
 mod list;
 mod lock;
 mod looked;

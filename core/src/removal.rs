@@ -81,7 +81,7 @@ pub(crate) fn reclaim(segment: &Segment, record: u32, asker: Asker) -> Result<bo
     take_out(segment, words, family)?;
     if !check(
         "nobody holds the series",
-        !marks::is_held(segment, record, asker),
+        !marks::is_held(segment, segment.layout.series_mark(record), asker),
     ) {
         return Ok(false);
     }
@@ -113,6 +113,18 @@ pub(crate) fn begin_next(state_word: &AtomicU64, removed: u64) -> bool {
 
 /// A search of its key takes a removed record out of the index.
 fn take_out(segment: &Segment, words: &[AtomicU64], family: u32) -> Result<(), Error> {
+    find_as(segment, words, family).map(|_| ())
+}
+
+/// Whether a record is the one of its key in the index, in the state that it was seen in.
+pub(crate) fn is_in_index(segment: &Segment, seen: Found) -> Result<bool, Error> {
+    let words = tables::entry(segment, Section::Series, seen.record, series::WORDS)?;
+    let found = find_as(segment, words, record::series_family(words))?;
+    Ok(found == Some(seen))
+}
+
+/// The record that the index has for the key of another one.
+fn find_as(segment: &Segment, words: &[AtomicU64], family: u32) -> Result<Option<Found>, Error> {
     let labels = record::series_labels(words, record::arena(segment));
     let labels = labels.and_then(|(words, bytes)| text::load(words, bytes));
     let key = SeriesKey {
@@ -120,7 +132,7 @@ fn take_out(segment: &Segment, words: &[AtomicU64], family: u32) -> Result<(), E
         labels: &labels.unwrap_or_default(),
         hash: words[series::HASH].load(Ordering::Relaxed),
     };
-    key.find(segment).map(|_| ())
+    key.find(segment)
 }
 
 fn class_of(segment: &Segment, family: u32) -> Option<u64> {

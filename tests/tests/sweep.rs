@@ -168,6 +168,7 @@ mod step {
         info Info,
         states States,
         passing Passing,
+        families Families,
         overflow Overflow,
         full Full,
         lost_family LostFamily,

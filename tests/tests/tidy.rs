@@ -111,12 +111,32 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "expiry",
+        "family_removal",
         &[
-            "error", "index", "labels", "layout", "lock", "marks", "record", "removal", "segment",
-            "supply", "sync", "tables", "text",
+            "error", "index", "layout", "marks", "proof", "record", "register", "removal",
+            "segment", "supply", "sync", "tables", "text",
         ],
     ),
+    (
+        "expiry",
+        &[
+            "error",
+            "family_removal",
+            "index",
+            "labels",
+            "layout",
+            "lock",
+            "marks",
+            "record",
+            "removal",
+            "segment",
+            "supply",
+            "sync",
+            "tables",
+            "text",
+        ],
+    ),
+    ("list", &[]),
     (
         "shape",
         &[
@@ -126,7 +146,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "attached",
         &[
-            "cell", "error", "expiry", "held", "index", "labels", "layout", "lock", "loss",
+            "cell", "error", "expiry", "held", "index", "labels", "layout", "list", "lock", "loss",
             "marks", "process", "proof", "record", "register", "rseq", "schema", "segment",
             "shape", "sync", "tables",
         ],
@@ -134,8 +154,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "holding",
         &[
-            "attached", "error", "held", "index", "layout", "lock", "marks", "record", "removal",
-            "sync", "tables",
+            "attached",
+            "error",
+            "family_removal",
+            "held",
+            "index",
+            "layout",
+            "lock",
+            "marks",
+            "record",
+            "register",
+            "removal",
+            "sync",
+            "tables",
         ],
     ),
     (
@@ -152,13 +183,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    ("home", &["attached", "layout", "sync"]),
     (
         "counter",
         &[
-            "attached", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
+            "attached", "home", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
         ],
     ),
-    ("list", &["attached"]),
     (
         "fork",
         &[
@@ -185,12 +216,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "gauge",
-        &["attached", "cell", "counter", "record", "schema", "sync"],
+        &[
+            "attached", "cell", "counter", "home", "record", "schema", "sync",
+        ],
     ),
     (
         "histogram",
         &[
-            "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "schema", "shape",
+            "attached", "buckets", "cell", "counter", "home", "layout", "record", "rseq", "schema",
+            "shape",
         ],
     ),
     ("queries", &["lookup", "sets"]),
@@ -201,7 +235,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "record", "sets", "sync",
         ],
     ),
-    ("dense", &["error", "family", "sets"]),
+    ("dense", &["error", "family", "record", "sets"]),
     (
         "writer",
         &[
@@ -213,9 +247,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "dense",
             "error",
             "family",
+            "family_removal",
             "fork",
             "gauge",
-            "held",
             "histogram",
             "index",
             "labels",
@@ -225,7 +259,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "process",
             "reader",
             "record",
-            "register",
             "rseq",
             "schema",
             "segment",
@@ -237,7 +270,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "lease",
         &[
-            "attached", "error", "family", "held", "index", "layout", "removal", "sync",
+            "attached", "error", "family", "held", "index", "labels", "layout", "loss", "removal",
+            "sets", "sync",
         ],
     ),
     ("sweeper", &["error", "expiry", "writer"]),

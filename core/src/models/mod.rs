@@ -11,6 +11,7 @@ mod catalogue;
 mod claims;
 mod coverage;
 mod creation;
+mod families;
 mod gauges;
 mod guard;
 mod histograms;
