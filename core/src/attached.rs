@@ -60,7 +60,7 @@ pub(crate) struct Attached {
 pub(crate) struct Resolved {
     pub(crate) cells: SeriesCells,
     pub(crate) outcome: Outcome,
-    /// The series that is held for it, and its state; none of a sink.
+    /// The series and its state; none of a sink. It is held for it, but for an overflow series: its family is.
     pub(crate) found: Option<Found>,
 }
 
@@ -268,7 +268,7 @@ impl Attached {
     ) -> (Resolved, Option<Loss>) {
         match self.try_resolve(family, labels, hold) {
             Ok(resolved) => (resolved, None),
-            Err(error) => (self.overflow(family, labels, hold), Some(loss_of(&error))),
+            Err(error) => (self.overflow(family, labels), Some(loss_of(&error))),
         }
     }
 
@@ -317,7 +317,6 @@ impl Attached {
         &self,
         (index, known): (u32, &FamilyRecord),
         labels: &LabelSet,
-        hold: Hold,
     ) -> Resolved {
         let sink = Resolved {
             cells: SeriesCells {
@@ -333,12 +332,8 @@ impl Attached {
         };
         let word = &words[family::OVERFLOW];
         let made = self.overflow_made(index, word);
-        let is_held = |found| self.hold(found, hold).unwrap_or(false);
-        let held = match made {
-            Some(found) => is_held(found).then_some(found),
-            None => self.make_overflow((index, known), labels, word, is_held),
-        };
-        held.and_then(|found| self.with_own_cells(known, found, Outcome::Overflow).ok())
+        made.or_else(|| self.make_overflow((index, known), labels, word))
+            .and_then(|found| self.with_own_cells(known, found, Outcome::Overflow).ok())
             .unwrap_or(sink)
     }
 
@@ -357,13 +352,12 @@ impl Attached {
         (is_there && check("overflow is of its family", is_of_family)).then_some(found)
     }
 
-    /// Makes the overflow series, unless another process was first: then that one's. It is held.
+    /// Makes the overflow series, unless another process was first: then that one's.
     fn make_overflow(
         &self,
         known: (u32, &FamilyRecord),
         labels: &LabelSet,
         word: &AtomicU64,
-        is_held: impl Fn(Found) -> bool,
     ) -> Option<Found> {
         let made = self.register(known, &labels.overflow(), Hold::Counted, true);
         let made = made.ok()?;
@@ -375,9 +369,8 @@ impl Attached {
             Ordering::Relaxed,
         );
         let found = self.overflow_made(known.0, word).unwrap_or(made);
-        let is_held = is_held(found);
         self.release(made.record);
-        is_held.then_some(found)
+        Some(found)
     }
 
     /// Makes sure that this process has memory for its own cells of a series.

@@ -296,7 +296,7 @@ fn read_series(
         return Ok(None);
     };
     let Some((family, others)) = families.get(&found.family) else {
-        return if is_removed(segment, found.family) {
+        return if is_removed(segment, &found) {
             Ok(None)
         } else {
             Err("its family is not there")
@@ -307,10 +307,13 @@ fn read_series(
     Ok(Some(found))
 }
 
-/// Whether a family was removed; its series are removed after it.
-fn is_removed(segment: &Segment, index: u32) -> bool {
-    let words = segment.entry(Section::Families, index, family::WORDS);
-    words.is_some_and(|words| record::seen_published(&words[family::STATE]).is_none())
+/// Whether the family of a series was removed since the series was seen. Where its record is another family's by now,
+/// the series is gone.
+fn is_removed(segment: &Segment, series: &SeriesRecord) -> bool {
+    let family = segment.entry(Section::Families, series.family, family::WORDS);
+    let words = segment.entry(Section::Series, series.index, series::WORDS);
+    family.is_some_and(|words| record::seen_published(&words[family::STATE]).is_none())
+        || words.is_none_or(|words| record::is_changed(words, series.state))
 }
 
 /// What all records together may take. In a sound segment no two share their texts or cells, so that all

@@ -12,7 +12,7 @@ use crate::marks::Asker;
 use crate::segment::{Segment, private_words};
 use crate::sync::{AtomicU64, Ordering, acquire};
 use crate::tables::{self, claimed, entry};
-use crate::{family_removal, labels, lock, record, removal, supply, text};
+use crate::{family_removal, lock, record, removal, supply};
 
 /// What one process knows of idle series.
 pub(crate) struct Idle {
@@ -129,7 +129,7 @@ impl Idle {
             return false;
         };
         let keep_nanos = family[family::KEEP_NANOS].load(Ordering::Relaxed);
-        if keep_nanos == 0 || is_overflow(segment, words) {
+        if keep_nanos == 0 || removal::is_overflow(segment, words) {
             return false;
         }
         let Some(print) = print_of(segment, family, words, found.state) else {
@@ -145,13 +145,6 @@ impl Idle {
         }
         now.saturating_sub(since.load(Ordering::Relaxed)) >= keep_nanos
     }
-}
-
-fn is_overflow(segment: &Segment, words: &[AtomicU64]) -> bool {
-    let text = record::series_labels(words, record::arena(segment));
-    let bytes = text.and_then(|(words, bytes)| text::load(words, bytes));
-    let labels = bytes.and_then(|bytes| labels::decode(&bytes));
-    labels.is_none_or(|labels| labels::is_overflow(&labels))
 }
 
 /// A number for what all cells of a series hold, another one whenever one of them changes; never 0.

@@ -162,7 +162,7 @@ impl<H: Handle> Family<H> {
         };
         let family = (*index, record);
         let (resolved, refusal) = match refused {
-            Some(loss) => (self.attached.overflow(family, labels, hold), Some(loss)),
+            Some(loss) => (self.attached.overflow(family, labels), Some(loss)),
             None => self.attached.resolve(family, labels, hold),
         };
         let is_series = resolved.outcome != Outcome::Sink;

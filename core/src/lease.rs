@@ -57,11 +57,15 @@ struct Leased {
     attached: &'static Attached,
     family: u32,
     found: Found,
+    /// False of an overflow series, which stays as long as its family is held.
+    is_counted: bool,
 }
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        self.attached.release(self.found.record);
+        if self.is_counted {
+            self.attached.release(self.found.record);
+        }
         self.attached.release_family(self.family);
     }
 }
@@ -105,6 +109,7 @@ impl<H: Handle> Family<H> {
                 attached,
                 family,
                 found,
+                is_counted: outcome == Outcome::Series,
             })
         });
         Lease {

@@ -503,9 +503,9 @@ fn a_removed_family_is_gone_and_comes_back_as_another() {
         let labels = [("k", "v")];
         let lease = family.lease(&labels).unwrap();
         lease.add(7);
-        for value in ["w", "x"] {
-            family.lease(&[("k", value)]).unwrap().inc();
-        }
+        family.lease(&[("k", "w")]).unwrap().inc();
+        let overflow = family.lease(&[("k", "x")]).unwrap();
+        overflow.inc();
         let shown = |name: &str| {
             let snapshot = writer.snapshot().unwrap();
             assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
@@ -516,7 +516,7 @@ fn a_removed_family_is_gone_and_comes_back_as_another() {
         assert!(!writer.remove_family("depth_total").unwrap());
         assert!(!writer.remove_family("nothing").unwrap());
         assert_eq!(shown("depth_total"), None);
-        assert!(!lease.is_live());
+        assert!(!lease.is_live() && !overflow.is_live());
 
         let late = family.lease(&[("k", "y")]).unwrap();
         late.inc();
@@ -539,6 +539,13 @@ fn a_removed_family_is_gone_and_comes_back_as_another() {
             "a lease is left"
         );
         drop(lease);
+        writer.sweep().unwrap();
+        assert_eq!(
+            fill(&writer.snapshot().unwrap(), "families").used,
+            2,
+            "another lease is left"
+        );
+        drop(overflow);
         assert_eq!(fill(&writer.snapshot().unwrap(), "families").used, 1);
         assert_eq!(shown("depth_total"), Some(1));
     });
