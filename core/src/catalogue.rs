@@ -150,7 +150,7 @@ impl Catalogue {
         let (first, second) = in_order(
             "series before families",
             (&mut self.series, has_removed),
-            (&mut self.families, false),
+            (&mut self.families, has_removed),
         );
         self.is_stale |= first.0.has_news(segment, first.1);
         self.is_stale |= second.0.has_news(segment, second.1);
@@ -175,8 +175,11 @@ impl Catalogue {
 
     /// How many removed series the process in `slot` may still write to.
     pub(crate) fn waiting_for(&self, segment: &Segment, slot: u32) -> u64 {
-        let waiting = self.waiting.iter();
-        let held = waiting.filter(|&&record| marks::is_marked(segment, slot, record));
+        let marks = self
+            .waiting
+            .iter()
+            .map(|&record| segment.layout.series_mark(record));
+        let held = marks.filter(|&mark| marks::is_marked(segment, slot, mark));
         held.count() as u64
     }
 
@@ -292,15 +295,28 @@ fn read_series(
     let Some(mut found) = record::read_series(segment, index, seen)? else {
         return Ok(None);
     };
-    let (family, others) = families
-        .get(&found.family)
-        .ok_or("its family is not there")?;
+    let Some((family, others)) = families.get(&found.family) else {
+        return if is_removed(segment, &found) {
+            Ok(None)
+        } else {
+            Err("its family is not there")
+        };
+    };
     check_cells(segment, family, found.cells)?;
     budget.take_cells(family, others.len())?;
     if found.cells.exemplars > 0 && !budget.take_exemplars(family) {
         found.cells.exemplars = 0;
     }
     Ok(Some(found))
+}
+
+/// Whether the family of a series was removed since the series was seen. Where its record is another family's by now,
+/// the series is gone.
+fn is_removed(segment: &Segment, series: &SeriesRecord) -> bool {
+    let family = segment.entry(Section::Families, series.family, family::WORDS);
+    let words = segment.entry(Section::Series, series.index, series::WORDS);
+    family.is_some_and(|words| record::seen_published(&words[family::STATE]).is_none())
+        || words.is_none_or(|words| record::is_changed(words, series.state))
 }
 
 /// What all records together may take. In a sound segment no two share their texts or cells, so that all

@@ -144,8 +144,9 @@ impl Layout {
                 }
                 Section::Exemplars => sized(capacities.exemplars, exemplar::WORDS),
                 Section::Marks => {
-                    // A bit for each series and process.
-                    let run = capacities.series.div_ceil(64).next_multiple_of(page);
+                    // A bit for each family and series, and process.
+                    let bits = capacities.families + capacities.series;
+                    let run = bits.div_ceil(64).next_multiple_of(page);
                     (run, run * capacities.processes)
                 }
             };
@@ -182,6 +183,21 @@ impl Layout {
         let extent = self.extent(Section::Marks);
         let words = to_usize(extent.capacity);
         (extent.offset + slot as usize * words, words)
+    }
+
+    /// The number of a family's bit in the marks of a process.
+    pub(crate) fn family_mark(family: u32) -> u32 {
+        family
+    }
+
+    /// The number of a series' bit in the marks of a process.
+    pub(crate) fn series_mark(&self, record: u32) -> u32 {
+        low_half(self.extent(Section::Families).capacity + u64::from(record))
+    }
+
+    /// The series whose bit has this number; `None` where that is a family's.
+    pub(crate) fn marked_series(&self, mark: u32) -> Option<u32> {
+        mark.checked_sub(low_half(self.extent(Section::Families).capacity))
     }
 
     /// The run that processes without a slot write to.
@@ -305,7 +321,11 @@ impl Layout {
             return Err("the shard counts are impossible".into());
         }
         let processes = self.extent(Section::Processes).capacity;
-        let series = self.extent(Section::Series).capacity;
+        let marked = [Section::Families, Section::Series];
+        let marks = marked.map(|section| self.extent(section).capacity);
+        let marks = marks
+            .iter()
+            .fold(0, |sum: u64, &count| sum.saturating_add(count));
         for section in Section::ALL {
             let extent = self.extent(section);
             let needed = match section {
@@ -323,7 +343,7 @@ impl Layout {
                 | Section::SharedCells => Some(extent.capacity),
             };
             let fits = needed.is_some_and(|needed| needed <= extent.words as u64)
-                && (section != Section::Marks || extent.capacity * 64 >= series);
+                && (section != Section::Marks || extent.capacity * 64 >= marks);
             let is_index = matches!(section, Section::FamilyIndex | Section::SeriesIndex);
             if !fits
                 || extent.capacity == 0

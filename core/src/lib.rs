@@ -51,6 +51,7 @@ mod error;
 mod exemplar;
 mod expiry;
 mod family;
+mod family_removal;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
@@ -62,13 +63,13 @@ mod heap_tests;
 mod held;
 mod histogram;
 mod holding;
+mod home;
 mod host;
 mod index;
 mod labels;
 mod layout;
 #[cfg(not(all(test, loom)))]
 mod lease;
-#[cfg(not(all(test, loom)))]
 mod list;
 mod lock;
 mod looked;
@@ -90,6 +91,7 @@ mod queries;
 #[cfg(not(all(test, loom)))]
 mod reader;
 mod record;
+mod recording;
 mod register;
 mod removal;
 mod rseq;
@@ -137,14 +139,14 @@ pub use loss::{Loss, LossClass, Losses};
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
+pub use recording::Recording;
 #[cfg(all(restartable, tachograph_proof))]
 pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
     Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
-    ProcessValue, Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill,
-    ValueView,
+    ProcessValue, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
 #[cfg(not(all(test, loom)))]
 pub use sweeper::Sweeper;

@@ -49,6 +49,9 @@ pub(crate) mod header {
     pub(crate) const UNTRACKED: usize = SELF_TEST + 7;
     /// Never written: a lock on its first byte is held by the process that looks for idle series.
     pub(crate) const SWEEPER: usize = SELF_TEST + 8;
+    /// Free family records: a word that says that there is a list, its head, and how many they are.
+    pub(crate) const FREE_FAMILIES: usize = SELF_TEST + 9;
+    pub(crate) const FREE_FAMILIES_COUNT: usize = FREE_FAMILIES + 2;
     /// Free records by class: a word that names the class and the head of its list.
     pub(crate) const CLASSES: usize = SELF_TEST + 16;
     pub(crate) const CLASSES_MAX: usize = 48;
@@ -118,6 +121,8 @@ pub(crate) mod family {
     pub(crate) const OPERATION: usize = 18;
     /// How many exemplars a series keeps.
     pub(crate) const EXEMPLARS: usize = 24;
+    /// How many words of the string arena its texts may take (low half), and its bounds (high half).
+    pub(crate) const ROOM: usize = 19;
     pub(crate) const WORDS: usize = 32;
 }
 

@@ -271,7 +271,8 @@ impl Reader {
             Section::FamilyIndex => (next(Section::Families), committed),
             Section::SeriesIndex => (next(Section::Series), committed),
             Section::ProcessCells => (next(section), self.process_words()),
-            Section::Series => (next(section).saturating_sub(self.free_series()), committed),
+            Section::Series => (self.in_use(section, header::FREE), committed),
+            Section::Families => (self.in_use(section, header::FREE_FAMILIES_COUNT), committed),
             Section::Marks => self.marks(),
             _ => (next(section), committed),
         };
@@ -290,9 +291,11 @@ impl Reader {
             .chunks_exact(process::WORDS)
     }
 
-    /// Records that were used and are free again.
-    fn free_series(&self) -> u64 {
-        self.segment.words()[header::FREE].load(Ordering::Relaxed)
+    /// Records that were claimed, but for those that are free again, of which there is a count.
+    fn in_use(&self, section: Section, free: usize) -> u64 {
+        let load = |word: &crate::sync::AtomicU64| word.load(Ordering::Relaxed);
+        let claimed = load(self.segment.next(section)).min(self.segment.extent(section).capacity);
+        claimed.saturating_sub(load(&self.segment.words()[free]))
     }
 
     /// Words of marks that a process has at most so far, and those that have memory, over all slots.

@@ -11,7 +11,7 @@ use crate::snapshot::Label;
 use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, one_step, release, release_fence,
 };
-use crate::text;
+use crate::text::{self, Room};
 use crate::unit::{Scale, Unit};
 use crate::{host, labels};
 
@@ -72,14 +72,15 @@ impl FamilySpec {
         choose_shards(layout, self.kind, cells, self.sharding)
     }
 
-    /// Fills a private record; `text` and `bounds` are word offsets in the string arena.
+    /// Fills a private record; `text` and `bounds` are where they stand in the string arena. What a former family of
+    /// the record left in its seats goes on: it is a count of none, and numbers that must not come again.
     pub(crate) fn fill(
         &self,
         record: &[AtomicU64],
         hash: u64,
         layout: &Layout,
-        text: u64,
-        bounds: u64,
+        text: Room,
+        bounds: Room,
     ) {
         let length = |text: &str| u32::try_from(text.len()).expect("lengths were checked");
         let (cpus, fallbacks) = self.shards(layout);
@@ -90,7 +91,7 @@ impl FamilySpec {
         let words = [
             (family::HASH, hash),
             (family::KIND, self.kind.to_word()),
-            (family::TEXT, text),
+            (family::TEXT, text.offset),
             (
                 family::NAME_HELP_BYTES,
                 halves(length(&self.name), length(&self.help)),
@@ -102,15 +103,14 @@ impl FamilySpec {
             (family::SCALE, self.unit.scale().to_word()),
             (family::PRECISION, precision),
             (family::BUCKETS, buckets),
-            (family::BOUNDS, bounds),
+            (family::BOUNDS, bounds.offset),
+            (family::ROOM, halves(text.words, bounds.words)),
             (family::SHARDS, halves(cpus, fallbacks)),
             (family::SERIES_LIMIT, self.series_limit),
-            (family::SEATS, 0),
             (family::OVERFLOW, 0),
             (family::OVERFLOWED, 0),
             (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
             (family::KEEP_NANOS, self.keep_nanos),
-            (family::OPERATION, 0),
             (family::EXEMPLARS, self.exemplars_kept().into()),
         ];
         for (word, value) in words {
@@ -169,11 +169,15 @@ pub(crate) fn read_family(
     let Some(record) = segment.entry(Section::Families, index, family::WORDS) else {
         return Err("it lies beyond the table");
     };
-    if !is_published(&record[family::STATE]) {
+    let Some(state) = seen_published(&record[family::STATE]) else {
+        return Ok(None);
+    };
+    // The committed part of the arena, as of now: it holds all texts of what is published.
+    let found = read_published_family(&segment.layout, record, arena(segment));
+    if is_changed(record, state) {
         return Ok(None);
     }
-    // The committed part of the arena, as of now: it holds all texts of what is published.
-    read_published_family(&segment.layout, record, arena(segment)).map(Some)
+    found.map(Some)
 }
 
 /// How many bytes the texts and bounds of family `index` say they have.
@@ -454,11 +458,11 @@ pub(crate) fn is_changed(record: &[AtomicU64], state: u64) -> bool {
     record[0].load(Ordering::Relaxed) != state
 }
 
-/// Whether a record is visible; its words then are.
-pub(crate) fn is_published(state_word: &AtomicU64) -> bool {
+/// The state of a record that is visible; its words then are.
+pub(crate) fn seen_published(state_word: &AtomicU64) -> Option<u64> {
     // Pairs with the Release in `publish`.
     let word = state_word.load(acquire("record seen"));
-    check("record is published", state::of(word) == state::PUBLISHED)
+    check("record is published", state::of(word) == state::PUBLISHED).then_some(word)
 }
 
 /// Before the words of a record or the cells of its series are written again.
@@ -472,7 +476,7 @@ pub(crate) fn begin_reuse() {
 pub(crate) fn publish(state_word: &AtomicU64, found: u64) {
     let published = state::to(found, state::PUBLISHED);
     // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
-    // `is_published`.
+    // `seen_published`.
     let done = release("record publish");
     let _ = one_step("record published", state_word).compare_exchange(
         found,

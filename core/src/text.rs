@@ -5,6 +5,13 @@ use std::cmp;
 use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
 
+/// Some words of the string arena.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) offset: u64,
+    pub(crate) words: u32,
+}
+
 /// Words that `bytes` bytes take.
 pub(crate) const fn words_for(bytes: usize) -> usize {
     bytes.div_ceil(8)

@@ -15,6 +15,8 @@ pub const LABEL: &str = "who";
 pub const SHARED: &str = "shared";
 /// The family that a survivor goes on counting in.
 pub const STEADY: &str = "steady_total";
+/// The family that comes and goes.
+pub const PASSING: &str = "passing";
 /// What a histogram records each time.
 const VALUE: u64 = 50;
 
@@ -55,6 +57,8 @@ pub enum Scenario {
     Exemplar,
     /// A series that is removed, twice, the second time in the memory of the first.
     Passing,
+    /// A family that is removed, twice, the second time of another type and in the memory of the first.
+    Families,
     /// A series beyond its family's limit.
     Overflow,
     /// A series for which there are no cells.
@@ -232,6 +236,26 @@ impl Scenario {
             family.lease(&[(LABEL, "first")])?.inc();
             family.remove(&[(LABEL, "first")])?;
         }
+        Ok(())
+    }
+
+    /// Registers a family with a series and removes it, twice, each time of another type.
+    ///
+    /// # Errors
+    /// What registration and removal say.
+    pub fn pass_families(self, writer: &Writer) -> Result<(), Error> {
+        // It may be there of somebody who was killed.
+        writer.remove_family(PASSING)?;
+        let gauges = writer.gauge(PASSING, "Passing").family()?;
+        gauges.lease(&[(LABEL, "first")])?.set(1);
+        drop(gauges);
+        writer.remove_family(PASSING)?;
+        let histograms = writer.histogram(PASSING, "Passing, too");
+        let histograms = histograms.buckets(Buckets::explicit([1, 2])?).family()?;
+        histograms.lease(&[(LABEL, "first")])?.record(1);
+        drop(histograms);
+        writer.remove_family(PASSING)?;
+        writer.sweep()?;
         Ok(())
     }
 

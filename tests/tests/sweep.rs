@@ -169,6 +169,7 @@ mod step {
         states States,
         exemplar Exemplar,
         passing Passing,
+        families Families,
         overflow Overflow,
         full Full,
         lost_family LostFamily,

@@ -53,7 +53,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("memory", &["claim", "layout", "proof", "segment", "sync"]),
-    ("snapshot", &["buckets", "loss", "schema", "trace", "unit"]),
+    ("recording", &[]),
+    (
+        "snapshot",
+        &["buckets", "loss", "recording", "schema", "trace", "unit"],
+    ),
     (
         "exemplar",
         &[
@@ -73,13 +77,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("labels", &["error", "snapshot", "unit"]),
-    ("rseq", &["layout", "snapshot", "sync"]),
+    ("rseq", &["layout", "recording", "sync"]),
     ("window", &["buckets", "schema", "snapshot", "unit"]),
     (
         "process",
         &[
-            "claim", "error", "host", "layout", "lock", "marks", "proof", "rseq", "segment",
-            "snapshot", "sync", "text",
+            "claim",
+            "error",
+            "host",
+            "layout",
+            "lock",
+            "marks",
+            "proof",
+            "recording",
+            "rseq",
+            "segment",
+            "snapshot",
+            "sync",
+            "text",
         ],
     ),
     (
@@ -126,12 +141,32 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "expiry",
+        "family_removal",
         &[
-            "error", "index", "labels", "layout", "lock", "marks", "record", "removal", "segment",
-            "supply", "sync", "tables", "text",
+            "error", "index", "layout", "marks", "proof", "record", "register", "removal",
+            "segment", "supply", "sync", "tables", "text",
         ],
     ),
+    (
+        "expiry",
+        &[
+            "error",
+            "family_removal",
+            "index",
+            "labels",
+            "layout",
+            "lock",
+            "marks",
+            "record",
+            "removal",
+            "segment",
+            "supply",
+            "sync",
+            "tables",
+            "text",
+        ],
+    ),
+    ("list", &[]),
     (
         "shape",
         &[
@@ -141,7 +176,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "attached",
         &[
-            "cell", "error", "expiry", "held", "index", "labels", "layout", "lock", "loss",
+            "cell", "error", "expiry", "held", "index", "labels", "layout", "list", "lock", "loss",
             "marks", "process", "proof", "record", "register", "rseq", "schema", "segment",
             "shape", "sync", "tables",
         ],
@@ -149,8 +184,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "holding",
         &[
-            "attached", "error", "held", "index", "layout", "lock", "marks", "record", "removal",
-            "sync", "tables",
+            "attached",
+            "error",
+            "family_removal",
+            "held",
+            "index",
+            "layout",
+            "lock",
+            "marks",
+            "record",
+            "register",
+            "removal",
+            "sync",
+            "tables",
         ],
     ),
     (
@@ -169,13 +215,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "trace",
         ],
     ),
+    ("home", &["attached", "layout", "sync"]),
     (
         "counter",
         &[
-            "attached", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
+            "attached", "home", "layout", "loss", "record", "rseq", "schema", "segment", "shape",
         ],
     ),
-    ("list", &["attached"]),
     (
         "fork",
         &[
@@ -208,12 +254,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "gauge",
-        &["attached", "cell", "counter", "record", "schema", "sync"],
+        &[
+            "attached", "cell", "counter", "home", "record", "schema", "sync",
+        ],
     ),
     (
         "histogram",
         &[
-            "attached", "buckets", "cell", "counter", "layout", "record", "rseq", "schema", "shape",
+            "attached", "buckets", "cell", "counter", "home", "layout", "record", "rseq", "schema",
+            "shape",
         ],
     ),
     ("queries", &["lookup", "sets"]),
@@ -224,7 +273,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "record", "sets", "sync",
         ],
     ),
-    ("dense", &["error", "family", "sets"]),
+    ("dense", &["error", "family", "record", "sets"]),
     (
         "traced",
         &[
@@ -250,9 +299,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "dense",
             "error",
             "family",
+            "family_removal",
             "fork",
             "gauge",
-            "held",
             "histogram",
             "index",
             "labels",
@@ -262,7 +311,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "process",
             "reader",
             "record",
-            "register",
             "rseq",
             "schema",
             "segment",
@@ -275,7 +323,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "lease",
         &[
-            "attached", "error", "family", "held", "index", "layout", "removal", "sync",
+            "attached", "error", "family", "held", "index", "labels", "layout", "loss", "removal",
+            "sets", "sync",
         ],
     ),
     ("sweeper", &["error", "expiry", "writer"]),

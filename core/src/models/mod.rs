@@ -12,6 +12,7 @@ mod claims;
 mod coverage;
 mod creation;
 mod exemplars;
+mod families;
 mod gauges;
 mod guard;
 mod histograms;

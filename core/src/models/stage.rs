@@ -105,7 +105,8 @@ pub(super) struct Family {
 
 impl Family {
     pub(super) fn new(segment: Arc<Segment>, spec: &FamilySpec) -> Family {
-        let (index, known) = register::family(&segment, spec).unwrap();
+        let index = register::family(&segment, spec).unwrap().record;
+        let known = register::known_family(&segment, index, spec).unwrap();
         Family {
             segment,
             index,
