@@ -8,7 +8,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::page::Page;
 use crate::server::{address_in, program};
 use crate::worker::PATIENCE;
 use crate::{eventually, http};
@@ -78,6 +77,18 @@ impl Pusher {
         eventually("it has reloaded", PATIENCE, || times() > before);
     }
 
+    /// Makes it read a section `push` that is wrong.
+    ///
+    /// # Panics
+    /// When it does not say so.
+    pub fn reload_in_vain(&self, push: &str) {
+        write_config(&self.config, &self.segment, push);
+        self.signal(Signal::SIGHUP);
+        eventually("it says that it is wrong", PATIENCE, || {
+            self.log().contains("the old configuration stays")
+        });
+    }
+
     /// Ends it as an init system does.
     ///
     /// # Panics
@@ -111,9 +122,14 @@ impl Pusher {
     /// When it does not answer.
     pub fn pushed(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let answer = http::get(self.address, "/metrics", "text/plain").expect("it answers");
-        let page = Page::parse(&answer.body).expect("a page");
-        let name = format!("tachograph_exporter_push_{name}");
-        page.find(&name, labels)
+        let name = format!("tachograph_exporter_push_{name}{{");
+        let has_all = |line: &&str| {
+            let mut labels = labels.iter();
+            labels.all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
+        };
+        let lines = answer.body.lines().filter(|line| line.starts_with(&name));
+        let (_, value) = lines.filter(has_all).next()?.rsplit_once(' ')?;
+        value.parse().ok()
     }
 }
 

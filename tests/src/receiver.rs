@@ -80,15 +80,6 @@ impl Receiver {
         Receiver { address, received }
     }
 
-    /// An address at which nobody listens.
-    ///
-    /// # Panics
-    /// When no port is free.
-    pub fn nowhere() -> SocketAddr {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        listener.local_addr().expect("it is bound")
-    }
-
     /// What has come.
     pub fn received(&self) -> Vec<Received> {
         lock(&self.received).clone()
@@ -115,7 +106,9 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Received>>, policy: &Policy) -> io:
             }
         }
         head.make_ascii_lowercase();
-        let length = head.lines().find_map(|it| it.strip_prefix("content-length: "));
+        let length = head
+            .lines()
+            .find_map(|it| it.strip_prefix("content-length: "));
         let length = length.and_then(|it| it.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         let mut all = lock(kept);

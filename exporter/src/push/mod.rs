@@ -161,6 +161,8 @@ impl Drop for Running {
 
 impl Running {
     fn start(target: Arc<Target>, front: &Arc<Front>) -> Running {
+        // Before anything else, as it may be told to finish before it has begun.
+        target.make_room();
         let (work, front) = (Arc::clone(&target), Arc::clone(front));
         let task = tokio::spawn(async move { work.run(&front).await });
         Running { target, task }
@@ -215,4 +217,154 @@ async fn exchange(running: Vec<Running>, front: &Arc<Front>) -> Vec<Running> {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::model::{Bucket, Exemplar, Histogram, Kind, Label, Metric, Number, Span, Time};
+    use super::*;
+
+    /// A receiver with these keys.
+    pub(super) fn receiver(text: &str) -> Receiver {
+        toml::from_str(&format!("url = 'http://x'\n{text}")).unwrap()
+    }
+
+    pub(super) fn label(name: &str, value: &str) -> Label {
+        Label {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
+
+    pub(super) fn family(name: &str, metrics: Vec<Metric>) -> Family {
+        let is_histogram = metrics.iter().any(|it| it.histogram.is_some());
+        let kind = if is_histogram {
+            Kind::Histogram
+        } else {
+            Kind::Counter
+        };
+        Family {
+            name: name.into(),
+            kind: kind.into(),
+            metrics,
+            ..Family::default()
+        }
+    }
+
+    pub(super) fn counter(labels: &[Label], value: f64) -> Metric {
+        Metric {
+            labels: labels.to_vec(),
+            counter: Some(Number {
+                value,
+                ..Number::default()
+            }),
+            ..Metric::default()
+        }
+    }
+
+    /// Six values: zero, one in bucket 3, two in bucket 4, one in bucket 7, and some that only the classic buckets have.
+    pub(super) fn histogram() -> Metric {
+        let span = |offset, length| Span { offset, length };
+        let trace = label("trace_id", "000102030405060708090a0b0c0d0e0f");
+        let bucket = |cumulative_count, upper_bound| Bucket {
+            cumulative_count,
+            upper_bound,
+            exemplar: None,
+        };
+        let exemplar = Exemplar {
+            labels: vec![trace, label("span_id", "none")],
+            value: 0.5,
+            time: Some(Time {
+                seconds: 3,
+                nanos: 0,
+            }),
+        };
+        let first = Bucket {
+            exemplar: Some(exemplar),
+            ..bucket(1, 1.0)
+        };
+        Metric {
+            histogram: Some(Histogram {
+                count: 6,
+                sum: 20.0,
+                buckets: vec![first, bucket(6, f64::INFINITY)],
+                schema: 4,
+                zero_threshold: 1e-39,
+                zero_count: 1,
+                spans: vec![span(3, 2), span(2, 1)],
+                deltas: vec![1, 1, -1],
+                start: Some(Time {
+                    seconds: 2,
+                    nanos: 1,
+                }),
+                exemplars: Vec::new(),
+            }),
+            ..Metric::default()
+        }
+    }
+
+    #[test]
+    fn what_vanishes_is_known_by_name_type_and_labels() {
+        let of = |value: &str| counter(&[label("a", value)], 1.0);
+        let before = vec![
+            family("x_total", vec![of("1"), of("2")]),
+            family("y_total", vec![of("1")]),
+        ];
+        let now = [family("x_total", vec![of("2"), of("3")])];
+        let gone = model::vanished(before.clone(), &now);
+        let expected = [family("x_total", vec![of("1")]), before[1].clone()];
+        assert_eq!(gone, expected);
+        assert_eq!(model::vanished(before.clone(), &before), []);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        for (text, expected) in [
+            ("[[otlp]]\nurl = 'shop'", "`url` \"shop\": "),
+            ("[[otlp]]\nurl = 'ftp://x'", "http:// or https://"),
+            ("[[otlp]]\nurl = 'http://a:b@x'", "`basic_auth`"),
+            ("[[otlp]]\nurl = 'http://x'\ninterval = '1ms'", "0.1s"),
+            (
+                "[[otlp]]\nurl = 'http://x'\nheaders = { 'a b' = '' }",
+                "`a b`",
+            ),
+            ("[[otlp]]\nurl = 'http://x'\ncert_file = 'x'", "`key_file`"),
+            (
+                "[[otlp]]\nurl = 'http://x'\nca_file = '/no/such'",
+                "/no/such",
+            ),
+            (
+                "[[remote_write]]\nurl = 'http://x'\nlabels = { 'a.b' = '' }",
+                "\"a.b\"",
+            ),
+            (
+                "[[otlp]]\nurl = 'http://x?a'\n[[otlp]]\nurl = 'http://x?b'",
+                "two receivers are called http://x;",
+            ),
+        ] {
+            let push: Push = toml::from_str(text).unwrap();
+            let fault = targets(&push, &[]).unwrap_err().to_string();
+            assert!(fault.contains(expected), "{text}: {fault}");
+            assert!(!fault.contains("a:b"), "{fault}");
+        }
+        for text in ["[[otlp]]", "[[otlp]]\nurl = 'http://x'\nmax_points = 0"] {
+            assert!(toml::from_str::<Push>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_target_goes_on_where_it_is_the_same() {
+        let of = |text: &str, old: &[Arc<Target>]| {
+            let push: Push = toml::from_str(text).unwrap();
+            targets(&push, old).unwrap()
+        };
+        let text = "[[otlp]]\nurl = 'http://x'\n[[remote_write]]\nurl = 'http://y'\n";
+        let old = of(text, &[]);
+        let new = of(&format!("{text}interval = '1s'"), &old);
+        assert!(Arc::ptr_eq(&old[0], &new[0]));
+        assert!(!Arc::ptr_eq(&old[1], &new[1]));
+        assert!(Arc::ptr_eq(&old[1].state, &new[1].state));
+        let other = of("[[remote_write]]\nurl = 'http://x'", &old);
+        assert!(!Arc::ptr_eq(&old[0].state, &other[0].state));
+    }
 }

@@ -395,3 +395,152 @@ impl Point {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::push::model::Span;
+    use crate::push::tests::{counter, family, histogram, label, receiver};
+
+    fn sent(text: &str, families: &[Family], vanished: &[Family]) -> Vec<Vec<otel::Metric>> {
+        let moment = Moment {
+            families,
+            vanished,
+            unix_nanos: 5_000_000_000,
+        };
+        let requests = Otlp::new(&receiver(text)).requests(&moment);
+        let decode = |request: &Request| {
+            let mut bytes = Vec::new();
+            let mut unpacked = flate2::read::GzDecoder::new(request.body.as_ref());
+            unpacked.read_to_end(&mut bytes).unwrap();
+            let mut message = ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap();
+            message
+                .resource_metrics
+                .remove(0)
+                .scope_metrics
+                .remove(0)
+                .metrics
+        };
+        requests.iter().map(decode).collect()
+    }
+
+    fn exponential(metric: &otel::Metric) -> &otel::ExponentialHistogramDataPoint {
+        match &metric.data {
+            Some(Data::ExponentialHistogram(all)) => &all.data_points[0],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn native_buckets_stand_one_lower_and_without_gaps() {
+        let families = [family("h", vec![histogram()])];
+        let metrics = &sent("", &families, &[])[0];
+        let point = exponential(&metrics[0]);
+        assert_eq!((point.count, point.zero_count, point.scale), (6, 1, 4));
+        let positive = point.positive.as_ref().unwrap();
+        assert_eq!(positive.offset, 2);
+        assert_eq!(positive.bucket_counts, [1, 2, 0, 0, 1]);
+        assert_eq!(point.start_time_unix_nano, 2_000_000_001);
+        let exemplar = &point.exemplars[0];
+        assert_eq!(exemplar.trace_id, (0..16).collect::<Vec<u8>>());
+        assert_eq!(exemplar.time_unix_nano, 3_000_000_000);
+        // What is no id stays a label.
+        assert!(exemplar.span_id.is_empty());
+        assert_eq!(exemplar.filtered_attributes[0].key, "span_id");
+    }
+
+    #[test]
+    fn an_empty_native_histogram_has_no_buckets() {
+        let mut metric = histogram();
+        let empty = metric.histogram.as_mut().unwrap();
+        empty.spans = vec![Span::default()];
+        empty.deltas.clear();
+        let families = [family("h", vec![metric])];
+        let metrics = &sent("", &families, &[])[0];
+        let positive = exponential(&metrics[0]).positive.as_ref().unwrap();
+        assert!(positive.bucket_counts.is_empty());
+    }
+
+    #[test]
+    fn classic_buckets_are_counts_of_their_own() {
+        let families = [family("h", vec![histogram()])];
+        let metrics = &sent("native_histograms = false", &families, &[])[0];
+        let Some(Data::Histogram(all)) = &metrics[0].data else {
+            panic!("{metrics:?}");
+        };
+        let point = &all.data_points[0];
+        assert_eq!(point.explicit_bounds, [1.0]);
+        assert_eq!(point.bucket_counts, [1, 5]);
+        assert_eq!((point.count, point.sum), (6, Some(20.0)));
+    }
+
+    #[test]
+    fn requests_have_so_many_points_at_most() {
+        let counters = (0..5).map(|at| counter(&[label("at", &at.to_string())], 1.0));
+        let gone = [family("a_total", vec![counter(&[], 1.0)])];
+        let families = [
+            family("a_total", counters.collect()),
+            family("h", vec![histogram()]),
+        ];
+        let messages = sent("max_points = 2", &families, &gone);
+        let sizes = messages.iter().map(|metrics| {
+            let of = |metric: &otel::Metric| match &metric.data {
+                Some(Data::Sum(all)) => all.data_points.len(),
+                Some(Data::ExponentialHistogram(all)) => all.data_points.len(),
+                other => panic!("{other:?}"),
+            };
+            metrics.iter().map(of).collect::<Vec<_>>()
+        });
+        assert_eq!(
+            sizes.collect::<Vec<_>>(),
+            [vec![2], vec![2], vec![1, 1], vec![1]]
+        );
+        let Some(Data::Sum(all)) = &messages[3][0].data else {
+            panic!("{messages:?}");
+        };
+        assert_eq!(
+            (all.data_points[0].flags, all.data_points[0].value),
+            (1, None)
+        );
+    }
+
+    #[test]
+    fn units() {
+        for (base, ucum) in [
+            ("", ""),
+            ("seconds", "s"),
+            ("bytes", "By"),
+            ("jobs", "{jobs}"),
+        ] {
+            assert_eq!(unit(base), ucum);
+        }
+    }
+
+    #[test]
+    fn answers() {
+        let verdict = |status: u16, body: &[u8]| judge(StatusCode::from_u16(status).unwrap(), body);
+        assert_eq!(verdict(200, b""), Verdict::Accepted);
+        assert_eq!(verdict(200, b"\0nonsense"), Verdict::Accepted);
+        let partly = b"\x0a\x06\x08\x02\x12\x02so";
+        assert_eq!(verdict(200, partly), Verdict::Partly(2, "so".into()));
+        for status in [429, 502, 503, 504] {
+            assert_eq!(
+                verdict(status, b"so"),
+                Verdict::Again("so".into()),
+                "{status}"
+            );
+        }
+        for status in [301, 400, 401, 404, 413, 500] {
+            assert_eq!(
+                verdict(status, b"so"),
+                Verdict::Refused("so".into()),
+                "{status}"
+            );
+        }
+        // A google.rpc.Status
+        let status = b"\x08\x03\x12\x03bad";
+        assert_eq!(verdict(400, status), Verdict::Refused("bad".into()));
+    }
+}

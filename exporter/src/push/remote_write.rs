@@ -355,3 +355,125 @@ struct Metadata {
     #[prost(string, tag = "5")]
     unit: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::tests::{counter, family, histogram, label, receiver};
+
+    fn written(text: &str, families: &[Family], vanished: &[Family]) -> Vec<WriteRequest> {
+        let moment = Moment {
+            families,
+            vanished,
+            unix_nanos: 5_000_000_000,
+        };
+        let requests = RemoteWrite::new(&receiver(text)).requests(&moment, true);
+        let decode = |request: &Request| {
+            let bytes = snap::raw::Decoder::new().decompress_vec(&request.body);
+            let message = WriteRequest::decode(bytes.unwrap().as_slice()).unwrap();
+            assert_eq!(message.series.len() as u64, request.points);
+            message
+        };
+        requests.iter().map(decode).collect()
+    }
+
+    fn shown(series: &TimeSeries) -> String {
+        let labels = series.labels.iter();
+        let labels: Vec<String> = labels
+            .map(|label| format!("{}={}", label.name, label.value))
+            .collect();
+        let values = series.samples.iter().map(|it| (it.value, it.millis));
+        format!("{} {:?}", labels.join(","), values.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn labels_are_sorted_and_those_of_the_receiver_win() {
+        let labels = [
+            label("job", "own"),
+            label("exported_job", "older"),
+            label("Zone", "z"),
+            label("empty", ""),
+        ];
+        let families = [family("jobs_total", vec![counter(&labels, 7.0)])];
+        let given = "labels = { job = 'shop', instance = '' }";
+        let message = &written(given, &families, &[])[0];
+        assert_eq!(
+            shown(&message.series[0]),
+            "Zone=z,__name__=jobs_total,exported_exported_job=own,exported_job=older,job=shop [(7.0, 5000)]"
+        );
+        let metadata = &message.metadata[0];
+        assert_eq!((metadata.kind, metadata.name.as_str()), (1, "jobs_total"));
+        let message = &written("", &families, &[])[0];
+        let instance = message.series[0].labels.iter();
+        assert_eq!(instance.filter(|it| it.name == "instance").count(), 1);
+    }
+
+    #[test]
+    fn a_histogram_is_classic_or_native() {
+        let families = [family("h", vec![histogram()])];
+        let given = "labels = { job = '', instance = '' }\n";
+        let message = &written(given, &families, &[])[0];
+        let shown: Vec<String> = message.series.iter().map(shown).collect();
+        let expected = [
+            "__name__=h_bucket,le=1.0 [(1.0, 5000)]",
+            "__name__=h_bucket,le=+Inf [(6.0, 5000)]",
+            "__name__=h_sum [(20.0, 5000)]",
+            "__name__=h_count [(6.0, 5000)]",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(message.series[0].exemplars[0].millis, 3000);
+        let given = format!("{given}native_histograms = true");
+        let series = &written(&given, &families, &[])[0].series[0];
+        let native = &series.histograms[0];
+        assert_eq!((native.count, native.zero_count), (Some(6), Some(1)));
+        assert_eq!((native.schema, native.millis), (4, 5000));
+        assert_eq!(native.deltas, [1, 1, -1]);
+        assert!(series.samples.is_empty());
+        let ended = &written(&given, &[], &families)[0].series[0].histograms[0];
+        assert_eq!((ended.sum.to_bits(), ended.count), (STALE, None));
+    }
+
+    #[test]
+    fn only_what_ends_is_stale() {
+        let forged = f64::from_bits(STALE);
+        let families = [family("a_total", vec![counter(&[], forged)])];
+        let ended = [family("b_total", vec![counter(&[], 1.0)])];
+        let message = &written("", &families, &ended)[0];
+        let values = message
+            .series
+            .iter()
+            .map(|it| it.samples[0].value.to_bits());
+        assert_eq!(values.collect::<Vec<_>>(), [NAN, STALE]);
+    }
+
+    #[test]
+    fn requests_have_so_many_points_at_most() {
+        let counters = (0..5).map(|at| counter(&[label("at", &at.to_string())], 1.0));
+        let families = [
+            family("a_total", counters.collect()),
+            family("h", vec![histogram()]),
+        ];
+        let sizes = |text| {
+            let messages = written(text, &families, &[]);
+            let sizes = messages.iter().map(|it| it.series.len());
+            sizes.collect::<Vec<_>>()
+        };
+        assert_eq!(sizes("max_points = 2"), [2, 2, 1, 4]);
+        assert_eq!(sizes("max_points = 9"), [9]);
+        assert_eq!(sizes("max_points = 8"), [5, 4]);
+    }
+
+    #[test]
+    fn answers() {
+        let verdict = |status: u16| judge(StatusCode::from_u16(status).unwrap(), b"so");
+        for status in [200, 202, 204] {
+            assert_eq!(verdict(status), Verdict::Accepted, "{status}");
+        }
+        for status in [429, 500, 502, 503, 504] {
+            assert_eq!(verdict(status), Verdict::Again("so".into()), "{status}");
+        }
+        for status in [301, 400, 401, 404, 409, 413] {
+            assert_eq!(verdict(status), Verdict::Refused("so".into()), "{status}");
+        }
+    }
+}

@@ -88,10 +88,14 @@ impl Target {
         matches!(self.protocol, Protocol::Otlp(_))
     }
 
-    /// Pushes until it is dropped.
-    pub(crate) async fn run(self: &Arc<Self>, front: &Front) {
+    /// Gives the queue the room that this configuration allows.
+    pub(crate) fn make_room(&self) {
         let limit = usize::try_from(self.receiver.buffer_bytes).unwrap_or(usize::MAX);
         self.state.queue.set_limit(limit);
+    }
+
+    /// Pushes until it is dropped.
+    pub(crate) async fn run(self: &Arc<Self>, front: &Front) {
         tokio::join!(self.take_pages(front), self.send_for_ever());
     }
 
