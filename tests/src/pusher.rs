@@ -127,8 +127,8 @@ impl Pusher {
             let mut labels = labels.iter();
             labels.all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
         };
-        let lines = answer.body.lines().filter(|line| line.starts_with(&name));
-        let (_, value) = lines.filter(has_all).next()?.rsplit_once(' ')?;
+        let mut lines = answer.body.lines().filter(|line| line.starts_with(&name));
+        let (_, value) = lines.find(has_all)?.rsplit_once(' ')?;
         value.parse().ok()
     }
 }

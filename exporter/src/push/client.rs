@@ -72,12 +72,15 @@ impl Client {
             all.insert(name, HeaderValue::from_static(value));
         }
         let watched = Watched::these(receiver.tls_files());
-        Ok(Client {
+        let client = Client {
             uri: uri(&receiver.url)?,
             headers: all,
             inner: Mutex::new((watched, connector(receiver)?)),
             receiver: receiver.clone(),
-        })
+        };
+        // What cannot be read now is better said now.
+        client.authorization().map_err(ConfigError::new)?;
+        Ok(client)
     }
 
     /// Sends this and waits for the answer, as long as the receiver may take.

@@ -26,7 +26,6 @@ use self::remote_write::RemoteWrite;
 use self::target::Protocol;
 use crate::config::{ConfigError, Push, Receiver};
 use crate::front::Front;
-use crate::log;
 
 pub use self::tally::PushReport;
 pub(crate) use self::tally::{Loss, Outcome};
@@ -190,13 +189,9 @@ pub(crate) async fn run(front: Arc<Front>, mut stop: watch::Receiver<bool>) {
     for it in running {
         let (target, front) = (it.stop().await, Arc::clone(&front));
         last.spawn(async move {
-            if tokio::time::timeout(LAST_PUSH, target.finish(&front))
-                .await
-                .is_err()
-            {
-                let (points, name) = (target.waiting_points(), target.receiver.name());
-                log(&format!("{points} points never reached {name}"));
-            }
+            // What has not come about by then does not.
+            let _ = tokio::time::timeout(LAST_PUSH, target.finish(&front)).await;
+            target.give_up();
         });
     }
     last.join_all().await;
@@ -209,7 +204,11 @@ async fn exchange(running: Vec<Running>, front: &Arc<Front>) -> Vec<Running> {
     let is_wanted = |it: &Running| targets.iter().any(|target| Arc::ptr_eq(target, &it.target));
     let (mut kept, gone): (Vec<_>, Vec<_>) = running.into_iter().partition(is_wanted);
     for it in gone {
-        it.stop().await;
+        let old = it.stop().await;
+        let goes_on = |new: &Arc<Target>| Arc::ptr_eq(&new.state, &old.state);
+        if !targets.iter().any(goes_on) {
+            old.give_up();
+        }
     }
     for target in targets {
         if !kept.iter().any(|it| Arc::ptr_eq(&it.target, &target)) {
@@ -329,6 +328,10 @@ mod tests {
                 "`a b`",
             ),
             ("[[otlp]]\nurl = 'http://x'\ncert_file = 'x'", "`key_file`"),
+            (
+                "[[otlp]]\nurl = 'http://x'\nbearer_token_file = '/no/token'",
+                "/no/token",
+            ),
             (
                 "[[otlp]]\nurl = 'http://x'\nca_file = '/no/such'",
                 "/no/such",

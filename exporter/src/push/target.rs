@@ -22,6 +22,8 @@ use crate::log;
 
 /// Receivers of remote write forget what a family is about.
 const METADATA_INTERVAL: Duration = Duration::from_secs(60);
+/// So many different reasons go to the log.
+const TOLD_MAX: usize = 16;
 /// So much of a receiver's complaint is shown.
 const COMPLAINT_CHARS_MAX: usize = 300;
 
@@ -187,7 +189,7 @@ impl Target {
                     return backoff.reset();
                 }
                 Verdict::Partly(rejected, why) => {
-                    self.complain("it took a part only", &why);
+                    self.complain("it has to say", &why);
                     self.accepted(taken.done(), rejected, began);
                     return backoff.reset();
                 }
@@ -236,7 +238,9 @@ impl Target {
     fn failed(&self, why: String, outcome: Outcome) {
         let mut tally = lock(&self.state.tally);
         tally.requests[outcome as usize] += 1;
-        if tally.fault.replace(why.clone()).is_none() {
+        let is_first = tally.fault.replace(why.clone()).is_none();
+        let is_new = tally.told.len() < TOLD_MAX && tally.told.insert(why.clone());
+        if is_first || is_new {
             let name = self.receiver.name();
             log(&format!("cannot push to {name}: {why}; trying on"));
         }
@@ -252,9 +256,12 @@ impl Target {
         }
     }
 
-    /// Points that wait.
-    pub(crate) fn waiting_points(&self) -> u64 {
-        self.state.queue.points()
+    /// Tells the operator what waits and will never be sent.
+    pub(crate) fn give_up(&self) {
+        let (points, name) = (self.state.queue.points(), self.receiver.name());
+        if points > 0 {
+            log(&format!("{points} points never reached {name}"));
+        }
     }
 
     pub(crate) fn report(&self) -> PushReport {

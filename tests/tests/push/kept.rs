@@ -11,6 +11,8 @@ use tachograph_tests::server::Server;
 use tachograph_tests::worker::PATIENCE;
 use tachograph_tests::{eventually, http};
 
+use crate::certificates::Authority;
+
 /// The only value that a query gives; `None` while there is none.
 fn ask(server: &Server, query: &str) -> Option<f64> {
     let target = format!("/api/v1/query?query={}", http::percent_encoded(query));
@@ -167,4 +169,65 @@ fn victoria_metrics_keeps_what_is_written() {
     let _pusher = Pusher::start(&scratch.segment(), &remote_write(&victoria, ""));
     await_all(&victoria, &CLASSIC);
     end(&victoria, &jobs);
+}
+
+/// `alice` has the password `wonderland`.
+const WEB: &str = "\
+tls_server_config: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt,
+  client_auth_type: RequireAndVerifyClientCert}
+basic_auth_users:
+  alice: $2b$04$abcdefghijklmnopqrstuujZkTwHUiJ9XdZPwKfcfDo7dMp5DjlTu
+";
+
+#[test]
+fn prometheus_wants_a_certificate_and_a_password() {
+    let scratch = Scratch::new();
+    let (_writer, _jobs) = fill(&scratch.segment());
+    let authority = Authority::new(&scratch.path("tls"));
+    authority.sign("server", "IP:127.0.0.1");
+    authority.sign("client", "DNS:client");
+    Authority::new(&scratch.path("other"));
+    fs::write(authority.file("web.yml"), WEB).unwrap();
+    fs::write(scratch.path("password"), "wonderland").unwrap();
+    let web = format!("--web.config.file={}", authority.file("web.yml").display());
+    let prometheus = prometheus(&scratch, &[&web]);
+    let receiver = |name: &str, more: &str| {
+        format!(
+            "[[push.remote_write]]\nname = \"{name}\"\nurl = \"https://{}/api/v1/write\"\n\
+             interval = \"0.5s\"\n\
+             basic_auth = {{ username = \"alice\", password_file = \"password\" }}\n{more}\n",
+            prometheus.address
+        )
+    };
+    let certificate = "cert_file = \"tls/client.crt\"\nkey_file = \"tls/client.key\"\n";
+    let config = receiver("good", &format!("ca_file = \"tls/ca.crt\"\n{certificate}"))
+        + &receiver("nobody", "ca_file = \"tls/ca.crt\"")
+        + &receiver(
+            "strange",
+            &format!("ca_file = \"other/ca.crt\"\n{certificate}"),
+        );
+    let pusher = Pusher::start(&scratch.segment(), &config);
+    let count = |name: &str, outcome: &str| {
+        let labels = [("receiver", name), ("outcome", outcome)];
+        pusher.pushed("requests_total", &labels).unwrap()
+    };
+    for (name, outcome) in [
+        ("good", "accepted"),
+        ("nobody", "unanswered"),
+        ("strange", "unanswered"),
+    ] {
+        eventually(&format!("{name} is {outcome}"), PATIENCE, || {
+            count(name, outcome) > 1.0
+        });
+    }
+    assert_eq!(
+        count("nobody", "accepted") + count("strange", "accepted"),
+        0.0
+    );
+    eventually("it says why", PATIENCE, || {
+        pusher.log().contains("invalid peer certificate")
+    });
+    // A control: it is the password, too, that opens the door.
+    fs::write(scratch.path("password"), "cheshire").unwrap();
+    eventually("it is refused", PATIENCE, || count("good", "refused") > 0.0);
 }

@@ -61,7 +61,8 @@ fn what_fails_is_sent_again_in_order() {
         assert_eq!(pusher.pushed("retries_total", &[]), Some(3.0));
         assert_eq!(lost(&pusher, "buffer") + lost(&pusher, "refused"), 0.0);
         let log = pusher.log();
-        assert_eq!(log.matches("cannot push").count(), 1, "{log}");
+        // Each reason once.
+        assert_eq!(log.matches("cannot push").count(), 3, "{log}");
         assert_eq!(log.matches("takes pushes again").count(), 1, "{log}");
     }
 }
@@ -143,6 +144,13 @@ fn a_receiver_that_hangs_delays_nobody() {
     let name = silent.address.to_string();
     let labels = [("receiver", name.as_str()), ("outcome", "unanswered")];
     assert!(pusher.pushed("requests_total", &labels) >= Some(1.0));
+    pusher.reload("");
+    eventually("it says what is lost", PATIENCE, || {
+        let log = pusher.log();
+        log.contains(&format!("points never reached {name}"))
+    });
+    let answer = http::get(pusher.address, "/", "text/html").unwrap();
+    assert!(!answer.body.contains("Receivers of pushes"));
 }
 
 #[test]
