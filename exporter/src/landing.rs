@@ -130,7 +130,8 @@ fn push_receivers(page: &mut Html, report: &Report) {
         page.number(tally.lost_points.iter().sum());
         page.number(it.queue_bytes);
         page.raw("<td>");
-        page.text(match (&tally.fault, tally.last_success) {
+        let fault = tally.fault.as_ref().or(tally.refusal.as_ref());
+        page.text(match (fault, tally.last_success) {
             (Some(fault), _) => fault,
             (None, Some(_)) => "takes what is sent",
             (None, None) => "has taken nothing yet",

@@ -57,6 +57,8 @@ pub(crate) struct Tally {
     pub(crate) last_success: Option<(SystemTime, Duration)>,
     /// Why the last request failed, if it did.
     pub(crate) fault: Option<String>,
+    /// Why the last request was refused, if it was.
+    pub(crate) refusal: Option<String>,
     /// Complaints that the log has.
     pub(crate) told: BTreeSet<String>,
 }

@@ -222,6 +222,7 @@ impl Target {
         tally.sent_points += points - rejected;
         tally.lost_points[Loss::Rejected as usize] += rejected;
         tally.requests[Outcome::Accepted as usize] += 1;
+        tally.refusal = None;
         tally.last_success = Some((SystemTime::now(), began.elapsed()));
         if tally.fault.take().is_some() {
             log(&format!("{} takes pushes again", self.receiver.name()));
@@ -232,6 +233,7 @@ impl Target {
         self.complain(&format!("it refuses points with {status}"), why);
         let mut tally = lock(&self.state.tally);
         tally.lost_points[Loss::Refused as usize] += points;
+        tally.refusal = Some(format!("{status}: {}", shown(why)));
         tally.requests[Outcome::Refused as usize] += 1;
     }
 

@@ -85,6 +85,8 @@ fn what_is_refused_is_not_sent_again() {
         let log = pusher.log();
         let said = "no \\u{1b}[1mroom\\nat all; this is not said again";
         assert_eq!(log.matches(said).count(), 1, "{log}");
+        let answer = http::get(pusher.address, "/", "text/html").unwrap();
+        assert!(answer.body.contains("[1mroom\\nat all"), "{}", answer.body);
     }
 }
 
