@@ -95,6 +95,7 @@ mod segment;
 mod sets;
 mod shape;
 mod snapshot;
+mod split;
 mod supply;
 #[cfg(not(all(test, loom)))]
 mod sweeper;
@@ -138,6 +139,7 @@ pub use snapshot::{
     Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
     Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
+pub use split::{Shard, Split};
 #[cfg(not(all(test, loom)))]
 pub use sweeper::Sweeper;
 #[cfg(feature = "derive")]

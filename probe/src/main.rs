@@ -9,11 +9,14 @@ mod context;
 mod failure;
 mod filter;
 mod follow;
+mod frame;
 mod rates;
 mod screen;
 mod source;
 mod table;
+mod tape;
 mod terminal;
+mod top;
 mod units;
 mod views;
 
@@ -45,6 +48,9 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ls(arguments) => commands::ls::run(&arguments, context),
         Command::Get(arguments) => commands::get::run(arguments, context),
         Command::Watch(arguments) => commands::watch::run(arguments, context),
+        Command::Top(arguments) => commands::top::run(arguments, context),
+        Command::Record(arguments) => commands::record::run(&arguments, context),
+        Command::Replay(arguments) => commands::top::replay(arguments, context),
         Command::Procs => commands::procs::run(context),
         Command::Check => commands::check::run(context),
         Command::Dump => commands::dump::run(context),

@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("memory", &["claim", "layout", "segment", "sync"]),
     ("snapshot", &["buckets", "loss", "schema", "unit"]),
+    ("split", &["snapshot"]),
     (
         "create",
         &[
@@ -149,6 +150,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "schema",
             "segment",
             "snapshot",
+            "split",
             "sync",
         ],
     ),
@@ -179,6 +181,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "process",
             "segment",
             "snapshot",
+            "split",
             "sync",
             "values",
         ],

@@ -5,4 +5,6 @@ pub(crate) mod dump;
 pub(crate) mod get;
 pub(crate) mod ls;
 pub(crate) mod procs;
+pub(crate) mod record;
+pub(crate) mod top;
 pub(crate) mod watch;

@@ -1,0 +1,118 @@
+//! `top`: the segment, or a recording of it, on a full screen.
+//!
+//! Frames go one way: feed → tape → track → model → lines → terminal. Keys change the model only.
+
+mod draw;
+mod inputs;
+mod model;
+mod rows;
+mod split;
+mod track;
+mod tty;
+mod warnings;
+
+use std::time::Instant;
+
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::failure::Failure;
+use crate::follow::Follower;
+use crate::frame::Eye;
+use crate::terminal::Terminal;
+
+use draw::Look;
+use inputs::{Input, Inputs};
+use split::Split;
+use tty::Tty;
+
+pub(crate) use model::{Model, Origin, Then};
+
+/// Where new frames come from.
+pub(crate) enum Feed {
+    Live(Follower, Eye),
+    /// The tape has them all.
+    Recording,
+}
+
+/// Why the loop ended.
+enum End {
+    Quit,
+    Signal(i32),
+}
+
+/// Shows `model` until somebody quits. A signal that ends it ends the process, as if it had not been caught.
+pub(crate) fn run(mut feed: Feed, mut model: Model, terminal: &Terminal) -> Result<(), Failure> {
+    let inputs = Inputs::listen()?;
+    look(&mut feed, &mut model);
+    let mut tty = Tty::enter()?;
+    let end = follow(&mut feed, &mut model, terminal, &inputs, &mut tty);
+    drop(tty);
+    if let End::Signal(signal) = end? {
+        emulate_default_handler(signal)?;
+    }
+    Ok(())
+}
+
+fn follow(
+    feed: &mut Feed,
+    model: &mut Model,
+    terminal: &Terminal,
+    inputs: &Inputs,
+    tty: &mut Tty,
+) -> Result<End, Failure> {
+    let mut due = Instant::now() + model.interval;
+    loop {
+        let shown = Look::new(terminal.clone(), model.is_raw);
+        tty.draw(|width, height| draw::screen(model, &shown, width, height))?;
+        let Some(input) = inputs.until(due) else {
+            look(feed, model);
+            due = (due + model.interval).max(Instant::now());
+            continue;
+        };
+        for input in inputs.and_waiting(input) {
+            match input {
+                Input::Key(key) => match model.key(key) {
+                    Then::Go => {}
+                    Then::Quit => return Ok(End::Quit),
+                    Then::Suspend => tty.suspend()?,
+                },
+                Input::Suspend => tty.suspend()?,
+                Input::Continue => tty.resume()?,
+                Input::Resize => tty.redraw()?,
+                Input::End(signal) => return Ok(End::Signal(signal)),
+                Input::Gone => return Ok(End::Quit),
+            }
+        }
+        due = due.min(Instant::now() + model.interval);
+        ask_split(feed, model);
+    }
+}
+
+/// Takes the next frame, if it is there.
+fn look(feed: &mut Feed, model: &mut Model) {
+    match feed {
+        Feed::Live(follower, eye) => {
+            let (snapshot, _) = follower.look();
+            model.trouble = follower
+                .trouble()
+                .map(|trouble| format!("waiting: {trouble}"));
+            if let Some(snapshot) = snapshot {
+                model.take(eye.see(&snapshot));
+            }
+            ask_split(feed, model);
+        }
+        Feed::Recording if !model.is_held => {
+            model.play();
+        }
+        Feed::Recording => {}
+    }
+}
+
+fn ask_split(feed: &mut Feed, model: &mut Model) {
+    let Feed::Live(follower, _) = feed else {
+        return;
+    };
+    let wanted = model.wants_split();
+    let split = wanted.and_then(|(name, series)| follower.split(name, &split::labels(series)));
+    model.split = split.as_ref().map(Split::new);
+}
