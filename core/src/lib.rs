@@ -35,6 +35,7 @@
     allow(dead_code, reason = "models use the protocols only")
 )]
 
+mod assembly;
 mod attached;
 mod buckets;
 mod catalogue;
@@ -110,6 +111,7 @@ mod word;
 #[cfg(not(all(test, loom)))]
 mod writer;
 
+pub use assembly::{FamilyParts, SeriesValue, table_called};
 pub use attached::Outcome;
 pub use buckets::Buckets;
 pub use cell::Sharding;

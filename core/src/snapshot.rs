@@ -434,6 +434,14 @@ impl Recording {
         }
     }
 
+    /// The one that is told by [`Recording::reason`] so.
+    pub fn with_reason(reason: &str) -> Recording {
+        Recording::KNOWN
+            .into_iter()
+            .find(|known| known.reason() == reason)
+            .unwrap_or(Recording::Unknown)
+    }
+
     pub(crate) fn code(self) -> u64 {
         Recording::KNOWN
             .iter()

@@ -107,7 +107,8 @@ impl Unit {
         }
     }
 
-    pub(crate) fn owned(base: String, scale: Scale) -> Unit {
+    /// The same with a name that is known at run time only.
+    pub fn owned(base: String, scale: Scale) -> Unit {
         Unit {
             base: Cow::Owned(base),
             scale,

@@ -53,7 +53,7 @@ pub(crate) fn merged(buckets: &Buckets, scale: Scale, counts: &[u64]) -> Vec<Row
     clippy::cast_precision_loss,
     reason = "a chart's bounds are rounded anyway"
 )]
-fn as_f64(value: u64) -> f64 {
+pub(crate) fn as_f64(value: u64) -> f64 {
     value as f64
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn share(value: f64, most: f64, room: usize, utf8: bool) -> String {
     bar((share * as_f64(PARTS)) as u64, PARTS, room, utf8)
 }
 
-fn label(bound: f64, unit: &str, units: Units) -> String {
+pub(crate) fn label(bound: f64, unit: &str, units: Units) -> String {
     if bound.is_infinite() {
         "+Inf".into()
     } else if units.raw {

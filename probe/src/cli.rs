@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::filter::{Glob, LabelFilter};
+use crate::commands::diff::{self, Diff};
+use crate::commands::hist::{self, Hist};
+use crate::condition::Condition;
+use crate::selector::{Matcher, Selector};
 use crate::units;
 
 /// Shows what a tachograph segment holds: metrics, processes and health.
@@ -45,7 +48,7 @@ pub(crate) struct Global {
         global = true,
         value_enum,
         hide_possible_values = true,
-        value_name = "text|json",
+        value_name = "text|json|csv",
         help_heading = EVERYWHERE
     )]
     pub(crate) format: Option<Format>,
@@ -61,6 +64,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
+    /// A header and rows.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,15 +87,21 @@ pub(crate) enum Command {
     Record(Record),
     /// Show a recording on a full screen
     Replay(Replay),
+    /// Show distributions: percentiles, a chart, files for other tools
+    #[command(after_help = hist::EXAMPLES)]
+    Hist(Hist),
+    /// Compare two dumps, or a dump with the live segment
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(Diff),
     /// List the processes that hold a slot
     #[command(after_help = PROCS_EXAMPLES)]
     Procs,
     /// Tell whether the segment is healthy; exit 1 when it is damaged
     #[command(after_help = CHECK_EXAMPLES)]
-    Check,
+    Check(Check),
     /// Print everything as one JSON document, or in full with --format text
     #[command(after_help = DUMP_EXAMPLES)]
-    Dump,
+    Dump(Dump),
 }
 
 const LS_EXAMPLES: &str = "\
@@ -101,8 +112,9 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Families by name; * is any text, ? any character
-    pub(crate) glob: Option<Glob>,
+    /// Families by name: 'http_*'; with --series also by labels
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<Selector>,
     /// List each series with its labels
     #[arg(long)]
     pub(crate) series: bool,
@@ -136,12 +148,13 @@ Examples:
 /// Which series a command shows.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Families by name; * is any text, ? any character
-    pub(crate) glob: Option<Glob>,
-    /// Series by label: name=value, name!=value or name=glob; all must hold.
-    /// A label that is not there counts as empty
+    /// Series by name and labels: 'http_*', 'x_total{code=~"5.."}'; any of them
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<Selector>,
+    /// Series by label: name=glob, name!=glob, name=~regex or name!~regex; all
+    /// must hold. A label that is not there counts as empty
     #[arg(long = "label", short, value_name = "FILTER")]
-    pub(crate) labels: Vec<LabelFilter>,
+    pub(crate) labels: Vec<Matcher>,
     /// Print plain base units: 0.0125 and 2048, not 12.5 ms and 2 KiB
     #[arg(long)]
     pub(crate) raw: bool,
@@ -176,7 +189,12 @@ Examples:
   tachograph-probe watch '*_total'
   tachograph-probe watch --interval 250ms --label queue=mail
   tachograph-probe watch --count 1 requests_total     one rate, for a script
-  tachograph-probe --format json watch | jq -c .      one document a line";
+  tachograph-probe --format json watch | jq -c .      one document a line
+  tachograph-probe watch -q --timeout 30s --until 'processes() >= 4'
+  tachograph-probe watch --until 'p99(request_duration_seconds) > 250ms'
+A condition compares a number with the sum of what a selector names, or with
+rate(...), p50, p90, p99, p999, max, mean of the last interval, series(...) or
+processes().";
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -188,6 +206,18 @@ pub(crate) struct Watch {
     /// Stop after so many intervals
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// Show only series that changed since the last look
+    #[arg(long)]
+    pub(crate) changes: bool,
+    /// Stop with exit status 0 once this holds; several must all hold at once
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) until: Vec<Condition>,
+    /// Stop after this time; exit status 3 when --until did not hold
+    #[arg(long, value_parser = units::parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// Print nothing, for the exit status alone
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 const TOP_EXAMPLES: &str = "\
@@ -263,12 +293,28 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   tachograph-probe check
-  tachograph-probe check >/dev/null || echo damaged";
+  tachograph-probe check --strict >/dev/null || echo look at it";
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Exit 1 for warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
 
 const DUMP_EXAMPLES: &str = "\
 Examples:
-  tachograph-probe dump >segment.json
+  tachograph-probe dump -o before.json.gz       keep it, for every command:
+  tachograph-probe get --segment before.json.gz
   tachograph-probe --format text dump | less";
+
+#[derive(Debug, Args)]
+pub(crate) struct Dump {
+    /// A file to write, compressed when it is called *.gz [default: standard
+    /// output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,14 +5,25 @@ mod chart;
 mod cli;
 mod clock;
 mod commands;
+mod condition;
 mod context;
+mod csv;
+mod distributions;
+mod dumped;
 mod failure;
 mod filter;
+mod findings;
 mod follow;
 mod frame;
+mod glob;
+mod hlog;
+mod progress;
 mod rates;
+mod samples;
 mod screen;
+mod selector;
 mod source;
+mod svg;
 mod table;
 mod tape;
 mod terminal;
@@ -28,6 +39,9 @@ use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
 
+/// The exit status when what was waited for did not come.
+const UNMET: u8 = 3;
+
 fn main() -> ExitCode {
     tachograph::install_fault_guard();
     let cli = Cli::parse();
@@ -38,7 +52,10 @@ fn main() -> ExitCode {
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(failure) => {
             context.say(&failure.to_string());
-            ExitCode::FAILURE
+            match failure {
+                Failure::Unmet(_) => ExitCode::from(UNMET),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -47,12 +64,14 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Ls(arguments) => commands::ls::run(&arguments, context),
         Command::Get(arguments) => commands::get::run(arguments, context),
-        Command::Watch(arguments) => commands::watch::run(arguments, context),
+        Command::Watch(arguments) => commands::watch::run(&arguments, context),
         Command::Top(arguments) => commands::top::run(arguments, context),
         Command::Record(arguments) => commands::record::run(&arguments, context),
         Command::Replay(arguments) => commands::top::replay(arguments, context),
+        Command::Hist(arguments) => commands::hist::run(&arguments, context),
+        Command::Diff(arguments) => commands::diff::run(&arguments, context),
         Command::Procs => commands::procs::run(context),
-        Command::Check => commands::check::run(context),
-        Command::Dump => commands::dump::run(context),
+        Command::Check(arguments) => commands::check::run(&arguments, context),
+        Command::Dump(arguments) => commands::dump::run(&arguments, context),
     }
 }

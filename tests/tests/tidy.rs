@@ -58,6 +58,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error", "fault", "host", "layout", "options", "proof", "segment", "sync",
         ],
     ),
+    (
+        "assembly",
+        &[
+            "buckets", "error", "layout", "loss", "schema", "snapshot", "unit",
+        ],
+    ),
     ("labels", &["error", "snapshot", "unit"]),
     ("rseq", &["layout", "snapshot", "sync"]),
     ("window", &["buckets", "schema", "snapshot", "unit"]),

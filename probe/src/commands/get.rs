@@ -9,6 +9,8 @@ use crate::cli::{Get, When};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::samples;
+use crate::selector::Part;
 use crate::table::{Align, Table};
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::Units;
@@ -25,7 +27,7 @@ struct Values {
 
 pub(crate) fn run(arguments: Get, context: &Context) -> Result<(), Failure> {
     let units = context.units(arguments.selection.raw);
-    let filter = Filter::new(arguments.selection.glob, arguments.selection.labels);
+    let filter = Filter::new(arguments.selection.selectors, arguments.selection.labels);
     let snapshot = context.snapshot()?;
     let values = Values {
         segment: SourceView::new(&snapshot.segment),
@@ -38,6 +40,9 @@ pub(crate) fn run(arguments: Get, context: &Context) -> Result<(), Failure> {
         .all(|family| family.series.is_empty());
     if context.is_json() {
         context.write_json(&values)?;
+    } else if context.is_csv() {
+        let rows: Vec<_> = values.families.iter().flat_map(samples::of).collect();
+        context.write_csv(&samples::COLUMNS, rows.iter().map(|sample| sample.row()))?;
     } else if !is_empty {
         let charts = has_charts(arguments.chart, &values.families, context);
         context
@@ -65,6 +70,7 @@ fn histograms(
 ) -> impl Iterator<Item = (&FamilyView, &SeriesView, &HistogramView)> {
     families
         .iter()
+        .filter(|family| family.part == Part::Whole)
         .flat_map(|family| family.series.iter().map(move |series| (family, series)))
         .filter_map(|(family, series)| match &series.value {
             ValueView::Histogram(histogram) => Some((family, series, &**histogram)),
@@ -85,6 +91,15 @@ pub(crate) fn write_families(
         for series in &family.series {
             for (value, name) in scalars(&family.facts.name, &family.facts.unit, series, units) {
                 table.row([value.into(), name.into()]);
+            }
+            if let ValueView::Histogram(histogram) = &series.value {
+                let (name, unit) = (&family.facts.name, &family.facts.unit);
+                for sample in samples::exposed(name, histogram, family.part) {
+                    let is_sum = family.part == Part::Sum;
+                    let value = units.amount(sample.value, if is_sum { unit } else { "" });
+                    let name = series.labels.series_name(&sample.name, &sample.more);
+                    table.row([value.into(), name.into()]);
+                }
             }
         }
     }

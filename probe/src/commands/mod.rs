@@ -1,8 +1,10 @@
 //! One file a command: each collects views from a snapshot, then writes them as JSON or as text.
 
 pub(crate) mod check;
+pub(crate) mod diff;
 pub(crate) mod dump;
 pub(crate) mod get;
+pub(crate) mod hist;
 pub(crate) mod ls;
 pub(crate) mod procs;
 pub(crate) mod record;

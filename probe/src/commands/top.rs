@@ -1,7 +1,8 @@
 //! `top` and `replay`: the full screen.
 
-use std::path::Path;
 use std::time::Duration;
+
+use tachograph::Snapshot;
 
 use crate::cli::{Replay, Selection, Top};
 use crate::context::Context;
@@ -19,35 +20,54 @@ const HISTORY_BYTES: usize = 64 << 20;
 pub(crate) fn run(arguments: Top, context: &Context) -> Result<(), Failure> {
     needs_terminal(context)?;
     if let Some(file) = &arguments.replay {
-        return show(file, arguments.selection, arguments.interval, context);
+        let tape = tape::read(file).map_err(Failure::Message)?;
+        return show(tape, arguments.selection, arguments.interval, context);
     }
     let path = source::locate(context.segment.as_deref())?;
-    let feed = Feed::Live(Follower::attach(path)?, Eye::default());
+    let mut follower = Follower::attach(path)?;
     let tape = Tape::new(HISTORY_BYTES);
+    if !follower.is_live() {
+        let (dumped, _) = follower.look();
+        return show(
+            dump(dumped, tape),
+            arguments.selection,
+            arguments.interval,
+            context,
+        );
+    }
     let model = model(Origin::Live, tape, arguments.selection, arguments.interval);
+    let feed = Feed::Live(follower, Eye::default());
     top::run(feed, model, &context.terminal)
+}
+
+/// A dump as a recording of one look.
+fn dump(dumped: Option<Snapshot>, mut tape: Tape) -> Tape {
+    if let Some(snapshot) = dumped {
+        tape.push(&Eye::default().see(&snapshot));
+    }
+    tape
 }
 
 pub(crate) fn replay(arguments: Replay, context: &Context) -> Result<(), Failure> {
     needs_terminal(context)?;
     let second = Duration::from_secs(1);
-    show(&arguments.file, arguments.selection, second, context)
+    let tape = tape::read(&arguments.file).map_err(Failure::Message)?;
+    show(tape, arguments.selection, second, context)
 }
 
 fn show(
-    file: &Path,
+    tape: Tape,
     selection: Selection,
     interval: Duration,
     context: &Context,
 ) -> Result<(), Failure> {
-    let tape = tape::read(file).map_err(Failure::Message)?;
     let mut model = model(Origin::Recording, tape, selection, interval);
     model.seek(u64::MAX);
     top::run(Feed::Recording, model, &context.terminal)
 }
 
 fn model(origin: Origin, tape: Tape, selection: Selection, interval: Duration) -> Model {
-    let filter = Filter::new(selection.glob, selection.labels);
+    let filter = Filter::new(selection.selectors, selection.labels);
     let mut model = Model::new(origin, tape, filter, interval);
     model.is_raw = selection.raw;
     model

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::rows::{self, Order, Words};
+use super::rows::{self, Order, Query};
 use super::split::Split;
 use super::track::{TREND_POINTS, Track};
 use crate::filter::Filter;
-use crate::frame::{Family, Frame, Series};
+use crate::frame::{Frame, Series};
 use crate::tape::Tape;
 
 const INTERVALS_MS: [u64; 7] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000];
@@ -210,9 +210,8 @@ impl Model {
         let known = self.matching.take().filter(is_known);
         let (directory, matching) = known.unwrap_or_else(|| {
             let directory = std::sync::Arc::clone(&frame.directory);
-            let words = Words::new(self.typed.as_deref().unwrap_or(&self.filter));
-            let selected = |family: &Family, series: &Series| self.selects(family, series);
-            let matching = rows::matching(&directory, selected, &words);
+            let query = Query::new(self.typed.as_deref().unwrap_or(&self.filter));
+            let matching = rows::matching(&directory, &self.selection, &query);
             (directory, matching)
         });
         let mut seen = matching.clone();
@@ -222,14 +221,6 @@ impl Model {
         self.shown = rows::arranged(&self.track, seen, self.order);
         self.matching = Some((directory, matching));
         self.keep_places();
-    }
-
-    fn selects(&self, family: &Family, series: &Series) -> bool {
-        self.selection.admits_family(&family.name)
-            && self.selection.admits_labels(|name| {
-                let found = series.labels.iter().find(|label| label.0 == name);
-                found.map(|(_, value)| value.as_str())
-            })
     }
 
     /// How many lines the list of this page has.

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use super::track::{Note, Track};
+use crate::filter::Filter;
 use crate::frame::{Directory, Family, Kind, Series, Value};
+use crate::selector::Selector;
 
 /// A column of the table of series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,12 +88,25 @@ impl Order {
     }
 }
 
-/// Words that must all stand in a series' name; those after a `!` must not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Words(Vec<(String, bool)>);
+/// What was typed to choose series.
+#[derive(Debug, Clone)]
+pub(crate) enum Query {
+    /// Words that must all stand in a series' name, where they are wanted, and must not where not.
+    Words(Vec<(String, bool)>),
+    /// What has a brace: a name with matchers.
+    Selector(Filter),
+    /// A selector that is not whole yet; it shows all.
+    Unfinished,
+}
 
-impl Words {
-    pub(crate) fn new(text: &str) -> Words {
+impl Query {
+    pub(crate) fn new(text: &str) -> Query {
+        if text.contains('{') {
+            return match text.parse::<Selector>() {
+                Ok(selector) => Query::Selector(Filter::new(vec![selector], Vec::new())),
+                Err(_) => Query::Unfinished,
+            };
+        }
         let words = text.split_whitespace().map(|word| {
             let word = word.to_lowercase();
             match word.strip_prefix('!') {
@@ -99,32 +114,43 @@ impl Words {
                 None => (word, true),
             }
         });
-        Words(words.filter(|(word, _)| !word.is_empty()).collect())
+        Query::Words(words.filter(|(word, _)| !word.is_empty()).collect())
     }
 
-    fn is_open(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn admit(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.0
-            .iter()
-            .all(|(word, wanted)| name.contains(word.as_str()) == *wanted)
+    fn admits(&self, family: &Family, series: &Series) -> bool {
+        match self {
+            Query::Words(words) if words.is_empty() => true,
+            Query::Words(words) => {
+                let name = series.name(family).to_lowercase();
+                words
+                    .iter()
+                    .all(|(word, wanted)| name.contains(word.as_str()) == *wanted)
+            }
+            Query::Selector(filter) => is_selected(filter, family, series),
+            Query::Unfinished => true,
+        }
     }
 }
 
-/// The series that are selected and have the words in their names, by their place in the frame.
-pub(crate) fn matching(
-    directory: &Directory,
-    selects: impl Fn(&Family, &Series) -> bool,
-    words: &Words,
-) -> Vec<usize> {
+/// Whether a filter of the command line means a series.
+fn is_selected(filter: &Filter, family: &Family, series: &Series) -> bool {
+    let admission = filter.admit_named(&family.name, family.kind == Kind::Histogram);
+    admission.is_some_and(|admission| {
+        admission.admits(|name| {
+            let found = series.labels.iter().find(|label| label.0 == name);
+            found.map(|(_, value)| value.as_str())
+        })
+    })
+}
+
+/// The series that both mean, by their place in the frame.
+pub(crate) fn matching(directory: &Directory, selection: &Filter, query: &Query) -> Vec<usize> {
     let all = directory.series().enumerate();
-    all.filter(|(_, (family, series))| selects(family, series))
-        .filter(|(_, (family, series))| words.is_open() || words.admit(&series.name(family)))
-        .map(|(index, _)| index)
-        .collect()
+    all.filter(|(_, (family, series))| {
+        is_selected(selection, family, series) && query.admits(family, series)
+    })
+    .map(|(index, _)| index)
+    .collect()
 }
 
 /// `matching` sorted; those without a number come last, equal ones by name.
@@ -215,17 +241,13 @@ mod tests {
 
     fn names(track: &Track, order: Order) -> Vec<String> {
         let directory = &track.frame().unwrap().directory;
-        arranged(
-            track,
-            matching(directory, |_, _| true, &Words::default()),
-            order,
-        )
-        .into_iter()
-        .map(|index| {
-            let (family, series) = directory.locate(index).unwrap();
-            series.name(family)
-        })
-        .collect()
+        arranged(track, all(directory, ""), order)
+            .into_iter()
+            .map(|index| {
+                let (family, series) = directory.locate(index).unwrap();
+                series.name(family)
+            })
+            .collect()
     }
 
     #[test]
@@ -280,13 +302,23 @@ mod tests {
         assert_eq!(start.step(-1).column, Column::Note);
     }
 
+    fn all(directory: &Directory, query: &str) -> Vec<usize> {
+        matching(directory, &Filter::default(), &Query::new(query))
+    }
+
     #[test]
-    fn all_words_must_be_there_and_none_of_the_refused() {
-        let words = Words::new("Requests !put");
-        assert!(words.admit("requests_total{method=\"get\"}"));
-        assert!(!words.admit("requests_total{method=\"put\"}"));
-        assert!(!words.admit("queue_jobs"));
-        assert!(Words::new("  ! ").admit("x"));
+    fn words_and_selectors_choose_series() {
+        let track = track();
+        let directory = &track.frame().unwrap().directory;
+        let count = |query| all(directory, query).len();
+        assert_eq!(count("  ! "), 7);
+        assert_eq!(count("REQUEST"), 3);
+        assert_eq!(count("Requests !put"), 1);
+        assert_eq!(count("requests nosuch"), 0);
+        assert_eq!(count("requests_total{method=~\"p.*\"}"), 1);
+        assert_eq!(count("{method!=\"put\"}"), 6);
+        assert_eq!(count("request_duration_seconds_count{}"), 1);
+        assert_eq!(count("requests_total{method="), 7);
     }
 
     #[test]

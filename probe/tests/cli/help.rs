@@ -25,9 +25,11 @@ fn help_is_what_was_reviewed() {
         std::fs::write(&path, &found).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        found, kept,
-        "run the test with {UPDATE}=1 to keep this help"
+    let is_other = |(found, kept): &(&str, &str)| found != kept;
+    let differs = found.lines().zip(kept.lines()).find(is_other);
+    assert!(
+        found == kept,
+        "run the test with {UPDATE}=1 to keep this help: {differs:?}"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The real program against live segments.
 
+mod dumps;
 mod failures;
 mod health;
 mod help;
