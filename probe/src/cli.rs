@@ -86,6 +86,7 @@ pub(crate) enum Command {
     #[command(after_help = RECORD_EXAMPLES)]
     Record(Record),
     /// Show a recording on a full screen
+    #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Replay),
     /// Show distributions: percentiles, a chart, files for other tools
     #[command(after_help = hist::EXAMPLES)]
@@ -276,6 +277,13 @@ pub(crate) struct Record {
     #[arg(long)]
     pub(crate) overwrite: bool,
 }
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  tachograph-probe replay night.tape
+  tachograph-probe replay night.tape 'http_*'
+
+Press space to play, [ and ] to step, ? for all keys.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {

@@ -92,10 +92,14 @@ fn follow(
 fn look(feed: &mut Feed, model: &mut Model) {
     match feed {
         Feed::Live(follower, eye) => {
-            let (snapshot, _) = follower.look();
-            model.trouble = follower
+            let (snapshot, message) = follower.look();
+            let trouble = follower
                 .trouble()
-                .map(|trouble| format!("waiting: {trouble}"));
+                .and_then(|trouble| trouble.lines().next());
+            model.trouble = trouble.map(|trouble| format!("waiting: {trouble}"));
+            if snapshot.is_some() && message.is_some() {
+                model.news = message;
+            }
             if let Some(snapshot) = snapshot {
                 model.take(eye.see(&snapshot));
             }

@@ -100,6 +100,8 @@ pub(crate) struct Model {
     pub(crate) is_raw: bool,
     /// Why there is nothing new.
     pub(crate) trouble: Option<String>,
+    /// What happened and is told until the next key.
+    pub(crate) news: Option<String>,
     /// The series of the table, in its order.
     pub(crate) shown: Vec<usize>,
     /// Lines of the list that are seen.
@@ -135,6 +137,7 @@ impl Model {
             hides_idle: false,
             is_raw: false,
             trouble: None,
+            news: None,
             shown: Vec::new(),
             height: 1,
             selection,
@@ -277,6 +280,7 @@ impl Model {
 
     /// Does what a key asks for.
     pub(crate) fn key(&mut self, key: KeyEvent) -> Then {
+        self.news = None;
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c') => Then::Quit,
@@ -341,7 +345,7 @@ impl Model {
             KeyCode::Left | KeyCode::Char('[') => self.hold_at(self.at.saturating_sub(1)),
             KeyCode::Right | KeyCode::Char(']') => self.hold_at(self.at + 1),
             KeyCode::Char('b') => self.hold_at(self.tape.first()),
-            KeyCode::Char('l') => self.to_end(),
+            KeyCode::Char('l') => self.go_to_end(),
             KeyCode::Char('+') => self.change_interval(-1),
             KeyCode::Char('-') => self.change_interval(1),
             _ => return false,
@@ -351,7 +355,7 @@ impl Model {
 
     fn toggle_held(&mut self) {
         match (self.is_held, self.origin) {
-            (true, Origin::Live) => self.to_end(),
+            (true, Origin::Live) => self.go_to_end(),
             (true, Origin::Recording) if self.at + 1 == self.tape.end() => {
                 self.hold_at(self.tape.first());
                 self.is_held = false;
@@ -360,7 +364,7 @@ impl Model {
         }
     }
 
-    fn to_end(&mut self) {
+    fn go_to_end(&mut self) {
         self.is_held = self.origin == Origin::Recording;
         if self.tape.end() > self.tape.first() {
             self.seek(self.tape.end() - 1);

@@ -78,8 +78,8 @@ fn cost() {
         let watched = add_nanos(&hot, || thread::sleep(MEASURED / 3));
         #[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]
         let share = used as f64 / MEASURED.as_secs_f64();
-        println!("top at 1 Hz over {SERIES} series: {share:.1} % of one core");
-        println!("an add: {alone:.2} ns alone, {watched:.2} ns while top looks (medians)");
+        eprintln!("top at 1 Hz over {SERIES} series: {share:.1} % of one core");
+        eprintln!("an add: {alone:.2} ns alone, {watched:.2} ns while top looks (medians)");
         drop(stop);
     });
 }

@@ -26,7 +26,7 @@ fn pictures() {
     thread::sleep(Duration::from_secs(1));
     save(&top, "top");
     drop(top);
-    let mut series = busy.top(90, 44, &["http_request_duration*", "-i", "500ms"]);
+    let mut series = busy.top(90, 62, &["http_request_duration*", "-i", "500ms"]);
     thread::sleep(Duration::from_secs(20));
     series.press("\r");
     series.wait_for("by shard");

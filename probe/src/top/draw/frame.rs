@@ -22,7 +22,9 @@ pub(super) fn head(model: &Model, look: &Look, width: usize, height: usize) -> V
     if let Some(frame) = model.track.frame() {
         let facts = facts(model, frame);
         lines.push(match &line {
-            Some(line) if height < LOW && model.trouble.is_some() => line.clone(),
+            Some(line) if height < LOW && (model.trouble.is_some() || model.news.is_some()) => {
+                line.clone()
+            }
             _ => look.line(Paint::Plain, joined(&facts, look, width)),
         });
     }
@@ -108,7 +110,7 @@ fn facts(model: &Model, frame: &Frame) -> Vec<String> {
     ];
     if let Some(table) = fullest {
         facts.push(format!(
-            "{} {} full",
+            "fullest table: {} {}",
             table.name,
             units::percent(table.share())
         ));
@@ -138,6 +140,9 @@ fn joined(facts: &[String], look: &Look, width: usize) -> String {
 fn warning(model: &Model) -> Option<(Paint, String)> {
     if let Some(trouble) = &model.trouble {
         return Some((Paint::Bad, format!("! {}", printable(trouble))));
+    }
+    if let Some(news) = &model.news {
+        return Some((Paint::Warning, format!("! {}", printable(news))));
     }
     let all = warnings(&model.track);
     let first = all.first()?;

@@ -56,11 +56,10 @@ impl Look {
     }
 
     /// The chosen line of a list, over its whole width.
-    pub(crate) fn chosen(&self, line: Line<'static>, width: usize) -> Line<'static> {
+    pub(crate) fn chosen(&self, line: &Line<'_>, width: usize) -> Line<'static> {
         let gap = width.saturating_sub(line.width());
-        let mut line = line;
-        line.push_span(Span::raw(" ".repeat(gap)));
-        line.patch_style(Style::new().add_modifier(Modifier::REVERSED))
+        let text = line.to_string() + &" ".repeat(gap);
+        Line::styled(text, Style::new().add_modifier(Modifier::REVERSED))
     }
 
     /// `text` as the terminal can show it.

@@ -55,7 +55,7 @@ fn list(
         let (paint, cells) = line(at)?;
         let line = look.line(paint, row(&cells, columns, look, width));
         Some(if at == place.chosen {
-            look.chosen(line, width)
+            look.chosen(&line, width)
         } else {
             line
         })

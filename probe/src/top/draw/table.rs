@@ -55,7 +55,7 @@ pub(super) fn lines(model: &Model, look: &Look, width: usize, room: usize) -> Ve
     for (at, index) in (place.top..).zip(seen) {
         let line = row(&model.track, frame, index, look, &columns, width);
         lines.push(if at == place.chosen {
-            look.chosen(line, width)
+            look.chosen(&line, width)
         } else {
             line
         });
