@@ -51,15 +51,9 @@ pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Erro
                 replace(&segment, options)?;
             }
             Err(Error::NotFound { .. }) => {
-                let segment = unnamed(&path, options)?;
-                match link(&segment, &path) {
-                    Ok(()) => {
-                        step("segment-linked");
-                        return Ok(segment);
-                    }
-                    // Another process was first: attach to its segment.
-                    Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(failure("link", &path, errno.into())),
+                // Where another process was first: attach to its segment.
+                if let Some(segment) = make(&path, options)? {
+                    return Ok(segment);
                 }
             }
             Err(error) => return Err(error),
@@ -69,6 +63,33 @@ pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Erro
         path,
         reason: "it is removed and created again all the time".into(),
     })
+}
+
+/// Creates the segment at the options' path, where there is no file yet.
+pub(crate) fn create(options: &SegmentOptions) -> Result<(), Error> {
+    options.check()?;
+    let path = options.resolved_path();
+    if std::fs::symlink_metadata(&path).is_ok() {
+        return Err(Error::Exists { path });
+    }
+    prepare_folder(&path, options)?;
+    match make(&path, options)? {
+        Some(_) => Ok(()),
+        None => Err(Error::Exists { path }),
+    }
+}
+
+/// A new segment at `path`; `None` where somebody else has put a file there.
+fn make(path: &Path, options: &SegmentOptions) -> Result<Option<Segment>, Error> {
+    let segment = unnamed(path, options)?;
+    match link(&segment, path) {
+        Ok(()) => {
+            step("segment-linked");
+            Ok(Some(segment))
+        }
+        Err(Errno::EEXIST) => Ok(None),
+        Err(errno) => Err(failure("link", path, errno.into())),
+    }
 }
 
 /// Attaches the segment at `path` for reading.
@@ -387,6 +408,16 @@ mod tests {
             .write_all_at(&bytes, 0)
             .unwrap();
         old.instance
+    }
+
+    #[test]
+    fn a_segment_is_created_once_and_nobody_is_attached() {
+        let folder = folder();
+        create(&options(&folder)).unwrap();
+        let again = create(&options(&folder));
+        assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+        let segment = attach_read_only(&folder.path().join("a.seg")).unwrap();
+        assert_eq!(crate::lock::slots_used(&segment), 0);
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is a file at the path already: remove it, or name another path.
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file exists but is not a segment, or its header is damaged: remove it or name another path.
     NotASegment {
         /// The file.
@@ -162,6 +167,7 @@ impl fmt::Display for Error {
                 write!(f, "no permission for {}: {needed}", path.display())
             }
             Error::NotFound { path } => write!(f, "no segment at {}", path.display()),
+            Error::Exists { path } => write!(f, "there is a file at {} already", path.display()),
             Error::NotASegment { path, reason } => {
                 write!(f, "{} is not a usable segment: {reason}", path.display())
             }
@@ -169,11 +175,7 @@ impl fmt::Display for Error {
                 path,
                 found,
                 supported,
-            } => write!(
-                f,
-                "{} has format {found}, this build supports {supported}; update the older program",
-                path.display()
-            ),
+            } => write_version(f, path, found, supported),
             Error::OtherBoot { path } => write!(
                 f,
                 "{} was written before the last boot; remove it or let the writer replace it",
@@ -221,6 +223,19 @@ impl fmt::Display for Error {
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }
     }
+}
+
+fn write_version(
+    f: &mut fmt::Formatter<'_>,
+    path: &Path,
+    found: &str,
+    supported: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "{} has format {found}, this build supports {supported}; update the older program",
+        path.display()
+    )
 }
 
 fn write_no_space(

@@ -52,6 +52,14 @@ impl SegmentOptions {
         Ok(Writer { attached })
     }
 
+    /// Creates the segment without attaching it: this process takes no slot of it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where there is a file already, and every reason why there can be no segment.
+    pub fn create(self) -> Result<(), Error> {
+        crate::create::create(&self)
+    }
+
     /// A segment on the heap that nobody else sees: for tests, and for programs that cannot have a file.
     /// Its memory is never freed.
     ///

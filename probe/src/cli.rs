@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::create::{self, Create};
 use crate::commands::diff::{self, Diff};
+use crate::commands::doctor::{self, Doctor};
+use crate::commands::gc::{self, Gc};
 use crate::commands::hist::{self, Hist};
+use crate::commands::rm::{self, Rm};
+use crate::commands::texts::{self, Completions, Man};
 use crate::condition::Condition;
 use crate::selector::{Matcher, Selector};
 use crate::units;
@@ -37,8 +42,9 @@ const EVERYWHERE: &str = "Options of every command";
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The segment: a file, or a directory with one *.seg in it [default:
-    /// $TACHOGRAPH_SEGMENT, else /dev/shm/tachograph-UID/default.seg]
+    /// The segment: a file, a directory with one *.seg in it, what `dump` wrote,
+    /// or - for a dump on standard input [default: $TACHOGRAPH_SEGMENT, else
+    /// /dev/shm/tachograph-UID/default.seg]
     #[arg(long, short, global = true, value_name = "PATH", help_heading = EVERYWHERE)]
     pub(crate) segment: Option<PathBuf>,
     /// How data is printed [default: text; of dump: json]
@@ -103,6 +109,24 @@ pub(crate) enum Command {
     /// Print everything as one JSON document, or in full with --format text
     #[command(after_help = DUMP_EXAMPLES)]
     Dump(Dump),
+    /// Find what is wrong and say what to do; exit 1 for errors
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(Doctor),
+    /// Create an empty segment
+    #[command(after_help = create::EXAMPLES)]
+    Create(Create),
+    /// Remove a segment that nobody writes to
+    #[command(after_help = rm::EXAMPLES)]
+    Rm(Rm),
+    /// Clear away what dead processes and earlier boots left behind
+    #[command(after_help = gc::EXAMPLES)]
+    Gc(Gc),
+    /// Print a completion script for a shell
+    #[command(after_help = texts::COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual
+    #[command(after_help = texts::MAN_EXAMPLES)]
+    Man(Man),
 }
 
 const LS_EXAMPLES: &str = "\

@@ -44,18 +44,30 @@ pub(crate) fn read(mut file: impl Read, path: &Path) -> Result<Snapshot, Failure
         file.take(BYTES_MAX).read_to_end(&mut text)
     };
     read.map_err(|error| failure(&error))?;
-    let head: Head = serde_json::from_slice(&text).map_err(|error| failure(&error))?;
-    match head.tachograph_dump {
-        Some(VERSION) => {}
-        Some(other) => {
-            return Err(failure(&format!(
-                "it has form {other}, this build reads {VERSION}; update the older program"
-            )));
+    match serde_json::from_slice::<Dump>(&text) {
+        Ok(dump) if dump.tachograph_dump == VERSION => {
+            dump.snapshot().map_err(|error| failure(&error))
         }
-        None => return Err(failure(&"it is not what `dump` writes")),
+        Ok(dump) => Err(failure(&of_version(dump.tachograph_dump))),
+        Err(error) => Err(failure(&not_read(&text, &error))),
     }
-    let dump: Dump = serde_json::from_slice(&text).map_err(|error| failure(&error))?;
-    dump.snapshot().map_err(|error| failure(&error))
+}
+
+fn of_version(found: u32) -> String {
+    format!("it has form {found}, this build reads {VERSION}; update the older program")
+}
+
+/// Why a text was not read: it may be of another version, or no dump at all.
+fn not_read(text: &[u8], error: &serde_json::Error) -> String {
+    match serde_json::from_slice(text) {
+        Ok(Head {
+            tachograph_dump: None,
+        }) => "it is not what `dump` writes".into(),
+        Ok(Head {
+            tachograph_dump: Some(version),
+        }) if version != VERSION => of_version(version),
+        _ => error.to_string(),
+    }
 }
 
 fn read_some(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
@@ -78,6 +90,7 @@ struct Head {
 
 #[derive(serde::Deserialize)]
 struct Dump {
+    tachograph_dump: u32,
     time_unix_nanos: u64,
     segment: DumpedSegment,
     families: Vec<DumpedFamily>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tachograph::{Family, FamilyView, Loss, LossClass, Snapshot, TableFill};
+use tachograph::{Family, FamilyView, Loss, LossClass, Recording, Snapshot, TableFill};
 
 use crate::terminal::printable;
 use crate::units;
@@ -263,7 +263,7 @@ fn processes(snapshot: &Snapshot) -> Vec<Finding> {
                 process.pid,
                 process.recording.reason()
             ),
-            "use glibc 2.35 or newer without glibc.pthread.rseq=0, or accept some 2 ns an update",
+            sequences(process.recording),
         ));
     }
     if snapshot.removals.untracked > 0 {
@@ -289,6 +289,24 @@ fn processes(snapshot: &Snapshot) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// How a process would come to record by restartable sequences.
+fn sequences(recording: Recording) -> &'static str {
+    match recording {
+        Recording::FallbackTarget => {
+            "nothing: this processor has none; updates are exact at some 2 ns"
+        }
+        Recording::FallbackLibrary => "run it with glibc 2.35 or newer, and not musl",
+        Recording::FallbackUnregistered => {
+            "take glibc.pthread.rseq=0 out of GLIBC_TUNABLES, and let the sandbox allow rseq(2)"
+        }
+        Recording::FallbackSelfTest => "use a kernel that passes the self-test",
+        Recording::FallbackUntested => {
+            "start it without real-time priority, or with more than one CPU"
+        }
+        _ => "use the probe of the writers' version",
+    }
 }
 
 #[cfg(test)]

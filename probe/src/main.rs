@@ -73,5 +73,11 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Procs => commands::procs::run(context),
         Command::Check(arguments) => commands::check::run(&arguments, context),
         Command::Dump(arguments) => commands::dump::run(&arguments, context),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, context),
+        Command::Create(arguments) => commands::create::run(&arguments, context),
+        Command::Rm(arguments) => commands::rm::run(&arguments, context),
+        Command::Gc(arguments) => commands::gc::run(&arguments, context),
+        Command::Completions(arguments) => commands::texts::completions(&arguments, context),
+        Command::Man(arguments) => commands::texts::man(&arguments, context),
     }
 }

@@ -96,9 +96,10 @@ fn write_file(everything: &Everything, path: &Path, context: &Context) -> Result
 fn write_json(everything: &Everything, path: &Path, file: File) -> io::Result<()> {
     let mut out = BufWriter::new(file);
     if path.extension().is_some_and(|extension| extension == "gz") {
-        let mut compressed = GzEncoder::new(&mut out, Compression::default());
-        serde_json::to_writer(&mut compressed, everything)?;
-        compressed.finish()?;
+        // Compression of a few bytes at a time would take most of the time.
+        let mut text = BufWriter::new(GzEncoder::new(&mut out, Compression::default()));
+        serde_json::to_writer(&mut text, everything)?;
+        text.into_inner()?.finish()?;
     } else {
         serde_json::to_writer(&mut out, everything)?;
         out.write_all(b"\n")?;

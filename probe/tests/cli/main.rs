@@ -1,9 +1,12 @@
 //! The real program against live segments.
 
+mod distributions;
 mod dumps;
 mod failures;
 mod health;
 mod help;
+mod maintenance;
+mod matrix;
 mod support;
 mod values;
 mod watch;
