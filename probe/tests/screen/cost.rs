@@ -71,7 +71,8 @@ fn cost() {
         let alone = add_nanos(&hot, || thread::sleep(MEASURED / 3));
         let mut top = Terminal::top(&path, 120, 40, &[]);
         top.press("s");
-        top.wait_for("RATE");
+        top.wait_for("RATE▼");
+        top.wait_for("10001 series");
         let before = ticks(top.pid());
         thread::sleep(MEASURED);
         let used = ticks(top.pid()) - before;
