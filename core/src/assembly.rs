@@ -205,12 +205,10 @@ impl FromIterator<(Loss, u64)> for Losses {
     }
 }
 
-/// The table of that name, for facts that come from elsewhere than a segment.
+/// The table of that name, or "file" as damage has it, for facts that come from elsewhere than a segment.
 pub fn table_called(name: &str) -> Option<&'static str> {
-    Section::ALL
-        .into_iter()
-        .map(Section::name)
-        .find(|known| *known == name)
+    let tables = Section::ALL.into_iter().map(Section::name);
+    tables.chain(["file"]).find(|known| *known == name)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -325,6 +323,7 @@ mod tests {
     #[test]
     fn tables_are_known_by_name() {
         assert_eq!(table_called("series"), Some("series"));
+        assert_eq!(table_called("file"), Some("file"));
         assert_eq!(table_called("nosuch"), None);
     }
 }

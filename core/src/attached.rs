@@ -455,3 +455,44 @@ pub(crate) fn loss_of(error: &Error) -> Loss {
         _ => Loss::Cells,
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::layout::process as slot_words;
+    use crate::{GaugeMode, SegmentOptions};
+
+    fn committed(segment: &Segment, slot: u32) -> u64 {
+        let words = segment.entry(Section::Processes, slot, slot_words::WORDS);
+        words.unwrap()[slot_words::CELLS_COMMITTED].load(Ordering::Relaxed)
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn a_slot_for_a_child_has_memory_for_every_own_cell_of_its_parent() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        let levels = writer.gauge("level", "h").family().unwrap();
+        for n in 0..=PAGE_WORDS {
+            levels.with(&[("n", &n.to_string())]).unwrap();
+        }
+        let of_child = File::options().read(true).write(true).open(&path).unwrap();
+        assert_eq!(writer.attached().reserve_slot(Some(&of_child)), Ok(1));
+        assert_eq!(committed(writer.segment(), 1), 2 * PAGE_WORDS as u64);
+    }
+
+    #[test]
+    fn a_child_shows_zero_where_its_parent_did_from_the_start() {
+        let options = SegmentOptions::new().processes(2).cpu_shards(1);
+        let writer = options.heap().unwrap();
+        let sum = writer.gauge("waiting", "h").register().unwrap();
+        let highest = writer.gauge("highest", "h").mode(GaugeMode::Max);
+        let highest = highest.register().unwrap();
+        sum.set(5);
+        highest.set(6);
+        // As a child does; on the heap it gets the same slot, with cleared cells.
+        writer.attached().claim_slot();
+        assert_eq!((sum.value(), highest.value()), (Some(0), None));
+    }
+}

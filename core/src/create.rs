@@ -246,7 +246,14 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
     step("file-sized");
     let boot_id =
         host::boot_id().map_err(|error| failure("read the boot's id for", path, error))?;
-    let segment = Segment::map(file, path, layout, Identity::of_new(boot_id), true)?;
+    let found = file
+        .metadata()
+        .map_err(|error| failure("look at", path, error))?;
+    let identity = Identity {
+        inode: (found.dev(), found.ino()),
+        ..Identity::of_new(boot_id)
+    };
+    let segment = Segment::map(file, path, layout, identity, true)?;
     segment.initialise()?;
     Ok(segment)
 }
@@ -457,6 +464,28 @@ mod tests {
             assert_eq!(replaced.identity.instance == instance, is_there);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_late_replacer_leaves_what_came_since_alone() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        age(&made.path);
+        let old = attach_for_replacement(&made.path);
+        let new = unnamed(&old.path, &options(&folder)).unwrap();
+        let instance = new.identity.instance;
+        let hidden = folder.path().join(format!(".{instance:016x}.new"));
+        link(&new, &hidden).unwrap();
+        old.successor().store(instance, Ordering::Relaxed);
+        // Somebody removes the old segment, and another process creates one.
+        std::fs::remove_file(&old.path).unwrap();
+        let fresh = create_or_attach(&options(&folder)).unwrap();
+        replace(&old, &options(&folder)).unwrap();
+        assert!(is_same_file(fresh.file().unwrap(), &old.path));
+    }
+
+    fn attach_for_replacement(path: &Path) -> Segment {
+        read_and_map(open(path, true).unwrap(), path, true).unwrap()
     }
 
     #[test]

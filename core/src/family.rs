@@ -376,3 +376,25 @@ impl<H, L> std::fmt::Debug for Labelled<H, L> {
         f.debug_tuple("Labelled").field(&self.handle).finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::proof::meanwhile;
+    use crate::{Counter, SegmentOptions};
+
+    #[test]
+    fn a_set_that_two_threads_are_refused_at_once_is_counted_once() {
+        let writer = SegmentOptions::new().heap().unwrap();
+        let counter = writer.counter("a_total", "h").series_limit(1);
+        let family: FamilyHandle<Counter> = counter.family().unwrap();
+        family.with(&[("k", "1")]).unwrap();
+        let other = family.clone();
+        let refuse = move || other.with(&[("k", "2")]).unwrap().inc();
+        let _planned = meanwhile::at("overflow-made", refuse);
+        family.with(&[("k", "2")]).unwrap().inc();
+        let snapshot = writer.snapshot().unwrap();
+        assert_eq!(snapshot.losses.count(Loss::SeriesLimit), 1);
+        assert_eq!(snapshot.number("a_total", &[("k", OVERFLOW_VALUE)]), 2.0);
+    }
+}

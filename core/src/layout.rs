@@ -197,6 +197,7 @@ impl Layout {
         words[header::INSTANCE] = identity.instance;
         words[header::SHARDS] = halves(self.cpu_shards, self.fallback_shards);
         words[header::PAGE_BYTES] = PAGE_BYTES;
+        (words[header::INODE], words[header::INODE + 1]) = identity.inode;
         for (at, section) in Section::ALL.into_iter().enumerate() {
             let extent = self.extent(section);
             let entry = header::SECTIONS + at * header::SECTION_WORDS;
@@ -252,6 +253,7 @@ impl Layout {
             created_unix_nanos: words[header::CREATED_UNIX_NANOS],
             instance: words[header::INSTANCE],
             version: (major, minor),
+            inode: (words[header::INODE], words[header::INODE + 1]),
         };
         Ok((layout, identity))
     }
@@ -341,6 +343,8 @@ pub(crate) struct Identity {
     pub(crate) created_unix_nanos: u64,
     pub(crate) instance: u64,
     pub(crate) version: (u32, u32),
+    /// Device and inode of the file that it was created in, zeros for none: a copy has others.
+    pub(crate) inode: (u64, u64),
 }
 
 impl Identity {
@@ -351,6 +355,7 @@ impl Identity {
             created_unix_nanos: host::now_unix_nanos(),
             instance: host::random(),
             version: VERSION,
+            inode: (0, 0),
         }
     }
 }
@@ -399,6 +404,7 @@ mod tests {
             created_unix_nanos: 3,
             instance: 4,
             version: VERSION,
+            inode: (5, 6),
         };
         (
             layout.header_words(&identity),

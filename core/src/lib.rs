@@ -76,6 +76,8 @@ mod loss;
 mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
+#[cfg(not(all(test, loom)))]
+mod missing;
 #[cfg(all(test, loom))]
 mod models;
 mod offsets;

@@ -21,6 +21,8 @@ pub(crate) mod header {
     pub(crate) const INSTANCE: usize = 9;
     pub(crate) const SHARDS: usize = 10;
     pub(crate) const PAGE_BYTES: usize = 11;
+    /// Device and inode of the file that it was created in.
+    pub(crate) const INODE: usize = 12;
     pub(crate) const SECTIONS: usize = 16;
     pub(crate) const SECTION_WORDS: usize = 4;
     pub(crate) const SECTIONS_MAX: usize = 32;

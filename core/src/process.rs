@@ -241,3 +241,23 @@ pub(crate) fn commit_cells(segment: &Segment, slot: u32, cells: u64) -> Result<(
         Ok(cells.next_multiple_of(PAGE_WORDS as u64).min(run as u64))
     })
 }
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn own_cells_have_memory_before_they_are_used() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = crate::SegmentOptions::new().path(folder.path().join("a.seg"));
+        let writer = options.attach().unwrap();
+        let file = writer.segment().file().unwrap();
+        let blocks = || file.metadata().unwrap().blocks();
+        let before = blocks();
+        let cells = 4 * PAGE_WORDS as u64;
+        commit_cells(writer.segment(), 1, cells).unwrap();
+        assert_eq!((blocks() - before) * 512, cells * 8);
+    }
+}

@@ -170,3 +170,18 @@ impl<F: FnMut(Value<'_>)> LabelVisitor for Each<F> {
         self.0(Value::Number(value.index() as i128));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_not_one_that_it_is_part_of() {
+        let small = Pairs::new([("a", "1")]);
+        let large = Pairs::new([("b", "2"), ("a", "1")]);
+        assert!(small.is(&small.key()) && large.is(&large.key()));
+        assert!(!large.is(&small.key()));
+        assert!(!small.is(&large.key()));
+        assert!(large.is(&Pairs::new([("a", "1"), ("b", "2")]).key()));
+    }
+}

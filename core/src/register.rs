@@ -189,3 +189,78 @@ fn over_limit(known: &FamilyRecord) -> Error {
 fn overflow_reserve(segment: &Segment) -> u64 {
     (segment.extent(Section::Series).capacity / 16).min(OVERFLOW_RESERVE_MAX)
 }
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use super::*;
+    use crate::proof::meanwhile;
+    use crate::{SegmentOptions, Writer};
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = SegmentOptions::new().path(folder.path().join("a.seg"));
+        (folder, options.attach().unwrap())
+    }
+
+    /// The last page, which no registration here uses, is lost to this process, and then there again.
+    fn lose_a_page(segment: &Segment) {
+        let file = segment.file().unwrap();
+        let bytes = segment.layout.words as u64 * 8;
+        file.set_len(bytes - 4096).unwrap();
+        segment.words()[segment.layout.words - 1].load(Ordering::Relaxed);
+        file.set_len(bytes).unwrap();
+    }
+
+    fn try_series(writer: Writer, label: &str) -> Result<(), Error> {
+        let registration = writer.counter("a_total", "h").label("k", label);
+        registration.try_register().map(drop)
+    }
+
+    #[test]
+    fn a_page_lost_while_a_series_is_filled_refuses_it() {
+        let (_folder, writer) = writer();
+        try_series(writer, "1").unwrap();
+        let _planned = meanwhile::at("series-filled", move || lose_a_page(writer.segment()));
+        let refused = try_series(writer, "2");
+        assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
+        let found = writer.segment().next(Section::Series);
+        assert_eq!(found.load(Ordering::Relaxed), 2);
+        assert_eq!(
+            tables::free(writer.segment()).count.load(Ordering::Relaxed),
+            1
+        );
+    }
+
+    #[test]
+    fn a_page_lost_while_a_family_is_filled_refuses_it() {
+        let (_folder, writer) = writer();
+        let _planned = meanwhile::at("family-filled", move || lose_a_page(writer.segment()));
+        let refused = try_series(writer, "1");
+        assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
+        let found = FamilyKey::new("a_total").find(writer.segment()).unwrap();
+        assert_eq!(found, None);
+    }
+
+    /// Another registrant of the same key is faster, and takes the last words for texts.
+    fn overtake(writer: Writer) {
+        try_series(writer, "2").unwrap();
+        let strings = writer.segment().extent(Section::Strings).capacity;
+        let next = writer.segment().next(Section::Strings);
+        next.store(strings, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn who_is_refused_a_series_finds_the_one_that_took_its_room() {
+        let (_folder, writer) = writer();
+        try_series(writer, "1").unwrap();
+        let _planned = meanwhile::at("claim-taken", move || overtake(writer));
+        try_series(writer, "2").unwrap();
+    }
+
+    #[test]
+    fn who_is_refused_a_family_finds_the_one_that_took_its_room() {
+        let (_folder, writer) = writer();
+        let _planned = meanwhile::at("claim-taken", move || overtake(writer));
+        try_series(writer, "2").unwrap();
+    }
+}

@@ -32,7 +32,7 @@ pub struct Snapshot {
     pub losses: Losses,
     /// What became of removed series.
     pub removals: Removals,
-    /// Records that were skipped because they made no sense.
+    /// Records that were skipped because they made no sense, and memory that is missing.
     pub damage: Vec<Damage>,
 }
 
@@ -458,12 +458,12 @@ impl Recording {
     }
 }
 
-/// A record that was skipped because it made no sense.
+/// A record that was skipped because it made no sense, or a place whose memory was taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The table it is in.
+    /// The table it is in; "file" for memory missing from the file, nobody knows where.
     pub table: &'static str,
-    /// Its index there.
+    /// Its index there; 0 for the file.
     pub index: u64,
     /// The check that failed.
     pub reason: String,

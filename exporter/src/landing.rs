@@ -71,7 +71,7 @@ fn push_counts(page: &mut Html, digest: &Digest) {
         );
     }
     if digest.damaged > 0 {
-        page.row("Damaged records skipped", digest.damaged as u64);
+        page.row("Damaged records and places", digest.damaged as u64);
     }
     page.raw("</table>\n");
 }

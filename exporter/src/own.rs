@@ -137,7 +137,7 @@ impl<'a> Own<'a> {
         self.digests(
             "tachograph_damaged_records",
             "gauge",
-            "Records of the segment that were skipped because they made no sense.",
+            "Damage in the segment: records skipped because they made no sense, series whose counts fell, missing memory.",
             |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged),
         );
     }

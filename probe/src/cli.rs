@@ -28,14 +28,14 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  tachograph-probe check                           is this segment healthy?
+  tachograph-probe doctor                          what is wrong, and what to do?
   tachograph-probe ls                              what is recorded?
   tachograph-probe get 'http_*' --label 'code=5*'  the values now
   tachograph-probe watch '*_total'                 rates, once a second
-  tachograph-probe --format json dump | jq .       everything
+  tachograph-probe dump -o now.json.gz             everything, for later
 
 Data goes to standard output, messages to standard error.
-Exit status: 0 fine, 1 runtime error (check: damage), 2 wrong usage.";
+Exit status: 0 fine, 1 runtime error or damage, 2 wrong usage, 3 not met.";
 
 const EVERYWHERE: &str = "Options of every command";
 
@@ -167,7 +167,7 @@ const GET_EXAMPLES: &str = "\
 Examples:
   tachograph-probe get requests_total
   tachograph-probe get 'http_*' --label method=get --label code!=200
-  tachograph-probe get stage_duration_seconds --label 'stage=re*'
+  tachograph-probe get 'http_requests_total{code=~\"5..\",method!=\"get\"}'
   tachograph-probe get --raw queue_bytes  the number as it is exposed";
 
 /// Which series a command shows.
@@ -217,6 +217,7 @@ Examples:
   tachograph-probe --format json watch | jq -c .      one document a line
   tachograph-probe watch -q --timeout 30s --until 'processes() >= 4'
   tachograph-probe watch --until 'p99(request_duration_seconds) > 250ms'
+
 A condition compares a number with the sum of what a selector names, or with
 rate(...), p50, p90, p99, p999, max, mean of the last interval, series(...) or
 processes().";

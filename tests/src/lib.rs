@@ -20,6 +20,8 @@ pub mod scenario;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
+#[path = "../../core/tests/skip/mod.rs"]
+pub mod skip;
 pub mod storm;
 pub mod targets;
 pub mod task;
@@ -29,6 +31,8 @@ pub mod tracer;
 pub mod update;
 pub mod verdict;
 pub mod worker;
+
+pub use skip::skip;
 
 use std::time::{Duration, Instant};
 

@@ -188,19 +188,15 @@ pub(crate) fn write_findings(
 
 fn verdict_line(health: &Health, terminal: &Terminal) -> String {
     let path = printable(&health.segment.source.path);
-    let counted = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
     let (paint, word, rest) = match health.verdict {
         Verdict::Ok => (Paint::Good, "OK", "healthy".into()),
         Verdict::Warning => {
-            let warnings = counted(health.warnings.len(), "warning");
+            let warnings = units::counted(health.warnings.len(), "warning");
             (Paint::Warning, "WARNING", format!("undamaged, {warnings}"))
         }
         Verdict::Damaged => {
-            let records = counted(health.damage.len(), "damaged record");
-            (Paint::Bad, "DAMAGED", records)
+            let places = units::counted(health.damage.len(), "damaged place");
+            (Paint::Bad, "DAMAGED", places)
         }
     };
     format!("{}: {path}: {rest}", terminal.paint(paint, word))

@@ -7,6 +7,7 @@ mod health;
 mod help;
 mod maintenance;
 mod matrix;
+mod story;
 mod support;
 mod values;
 mod watch;

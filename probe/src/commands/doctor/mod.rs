@@ -147,8 +147,11 @@ fn write_diagnosis(
     let [errors, warnings, hints] = counts;
     writeln!(
         out,
-        "{}: {}: {errors} errors, {warnings} warnings, {hints} hints",
+        "{}: {}: {}, {}, {}",
         terminal.paint(paint, word),
-        printable(&diagnosis.path)
+        printable(&diagnosis.path),
+        units::counted(errors, "error"),
+        units::counted(warnings, "warning"),
+        units::counted(hints, "hint")
     )
 }

@@ -36,10 +36,9 @@ pub(super) fn fetch(url: &str) -> io::Result<String> {
 
 fn ask(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<String> {
     // HTTP/1.0: the body ends with the connection.
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: text/plain; version=0.0.4\r\n\r\n"
-    )?;
+    let request =
+        format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: text/plain; version=0.0.4\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(BYTES_MAX).read_to_string(&mut answer)?;
     let (head, body) = answer

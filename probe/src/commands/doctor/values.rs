@@ -30,12 +30,16 @@ pub(super) fn processes(snapshot: &Snapshot) -> Vec<Finding> {
         let names = dead
             .iter()
             .map(|process| format!("{} ({})", printable(&process.name), process.pid));
+        let ended = match dead.len() {
+            1 => "1 process has ended".to_owned(),
+            count => format!("{count} processes have ended"),
+        };
         findings.push(Finding::new(
             Severity::Hint,
             "dead_slots",
             "",
-            format!("{} processes have ended: {}", dead.len(), listed(names.collect())),
-            "nothing, if they should have: the next processes take their slots; else see why they died",
+            format!("{ended}: {}", listed(names.collect())),
+            "see why, unless they should have; the next processes take their slots",
         ));
     }
     if living.is_empty() && snapshot.segment.this_boot {
