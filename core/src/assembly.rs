@@ -5,7 +5,8 @@ use crate::layout::Section;
 use crate::loss::{Loss, Losses};
 use crate::schema::Kind;
 use crate::snapshot::{
-    Directory, Family, Label, Number, ProcessValue, Removals, SegmentInfo, Series, Snapshot, Value,
+    Directory, Exemplar, Family, Label, Number, ProcessValue, Removals, SegmentInfo, Series,
+    Snapshot, Value,
 };
 
 /// A family for [`Snapshot::assemble`].
@@ -17,6 +18,8 @@ pub struct FamilyParts {
     pub overflowed: u64,
     /// A value for each of its series, in their order.
     pub values: Vec<SeriesValue>,
+    /// The exemplars of each of its series, in their order; empty where no series has any.
+    pub exemplars: Vec<Vec<Exemplar>>,
 }
 
 /// The value of one series, on its own.
@@ -61,20 +64,21 @@ impl Snapshot {
         let mut directory = Directory::default();
         let mut values = Vec::new();
         let mut bucket_counts = Vec::new();
+        let mut exemplars = Vec::new();
         let mut overflowed = Vec::new();
         for parts in families {
-            let mut family = parts.family;
-            let sorted = sort(&family, parts.values)?;
+            overflowed.push(parts.overflowed);
+            let (mut family, sorted) = sort(parts)?;
             family.first = values.len();
-            for value in &sorted {
-                if !fits(&family, &value.1) {
+            family.series = Vec::with_capacity(sorted.len());
+            for (series, value, own) in sorted {
+                if !fits(&family, &value) {
                     return Err(refused(&family, "a value does not fit its type"));
                 }
+                family.series.push(series);
+                exemplars.extend(own.into_iter().map(|exemplar| (values.len(), exemplar)));
+                values.push(keep(value, &mut bucket_counts));
             }
-            let (series, own): (Vec<Series>, Vec<SeriesValue>) = sorted.into_iter().unzip();
-            values.extend(own.into_iter().map(|value| keep(value, &mut bucket_counts)));
-            family.series = series;
-            overflowed.push(parts.overflowed);
             directory.families.push(family);
         }
         Ok(Snapshot {
@@ -83,6 +87,7 @@ impl Snapshot {
             directory: directory.into(),
             values,
             bucket_counts,
+            exemplars,
             overflowed,
             processes: Vec::new(),
             losses: Losses::default(),
@@ -92,23 +97,43 @@ impl Snapshot {
     }
 }
 
-/// The series of a family with their values, by label set.
-fn sort(family: &Family, values: Vec<SeriesValue>) -> Result<Vec<(Series, SeriesValue)>, Error> {
-    if values.len() != family.series.len() {
-        return Err(refused(family, "it has not a value for each series"));
+/// A series with its value and its exemplars.
+type Valued = (Series, SeriesValue, Vec<Exemplar>);
+
+/// A family, and its series by label set.
+fn sort(parts: FamilyParts) -> Result<(Family, Vec<Valued>), Error> {
+    let FamilyParts {
+        mut family,
+        values,
+        mut exemplars,
+        ..
+    } = parts;
+    if exemplars.is_empty() {
+        exemplars.resize(values.len(), Vec::new());
     }
-    let mut series: Vec<_> = family.series.iter().cloned().zip(values).collect();
-    for (series, _) in &mut series {
+    if [values.len(), exemplars.len()] != [family.series.len(); 2] {
+        return Err(refused(
+            &family,
+            "it has not a value and exemplars for each series",
+        ));
+    }
+    let series = std::mem::take(&mut family.series).into_iter();
+    let mut valued: Vec<Valued> = series
+        .zip(values)
+        .zip(exemplars)
+        .map(|((series, value), exemplars)| (series, value, exemplars))
+        .collect();
+    for (series, ..) in &mut valued {
         series.labels.sort();
     }
-    series.sort_by(|a, b| a.0.labels.cmp(&b.0.labels));
-    if series
+    valued.sort_by(|a, b| a.0.labels.cmp(&b.0.labels));
+    if valued
         .windows(2)
         .any(|pair| pair[0].0.labels == pair[1].0.labels)
     {
-        return Err(refused(family, "a series is there twice"));
+        return Err(refused(&family, "a series is there twice"));
     }
-    Ok(series)
+    Ok((family, valued))
 }
 
 fn fits(family: &Family, value: &SeriesValue) -> bool {
@@ -224,10 +249,14 @@ mod tests {
             let mut values: Vec<SeriesValue> =
                 view.series().map(|series| owned(series.value)).collect();
             values.reverse();
+            let own = view.series().map(|series| series.exemplars().cloned());
+            let mut exemplars: Vec<Vec<Exemplar>> = own.map(Iterator::collect).collect();
+            exemplars.reverse();
             FamilyParts {
                 family,
                 overflowed: view.overflowed(),
                 values,
+                exemplars,
             }
         };
         let mut parts: Vec<FamilyParts> = snapshot.families().map(part).collect();
@@ -251,13 +280,18 @@ mod tests {
 
     fn sample() -> Snapshot {
         let writer = SegmentOptions::new().heap().unwrap();
-        let family = writer.counter("x_total", "X").family().unwrap();
+        let span = crate::SpanContext::from_traceparent(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        );
+        let span = span.unwrap();
+        let family = writer.counter("x_total", "X").exemplars().family().unwrap();
         for (label, value) in [("b", 1), ("a", 2), ("c", 3)] {
-            family.with(&[("k", label)]).unwrap().add(value);
+            let counter = family.with(&[("k", label)]).unwrap();
+            counter.add_with_exemplar(value, &span);
         }
-        let times = writer.histogram("y_seconds", "Y");
+        let times = writer.histogram("y_seconds", "Y").exemplars();
         let times = times.unit(crate::Unit::NANOSECONDS).register().unwrap();
-        times.record(5_000);
+        times.record_with_exemplar(5_000, &span);
         let modes = writer.gauge("z_jobs", "Z").mode(crate::GaugeMode::Each);
         modes.register().unwrap().set(-1);
         let states = writer.state_set("s", "S", &["on", "off"]);
@@ -282,6 +316,8 @@ mod tests {
         assert_eq!(after.directory, before.directory);
         assert_eq!(after.values, before.values);
         assert_eq!(after.bucket_counts, before.bucket_counts);
+        assert_eq!(after.exemplars, before.exemplars);
+        assert_eq!(after.exemplars.len(), 4);
         assert_eq!(after.number("x_total", &[("k", "c")]), 3.0);
     }
 
@@ -302,6 +338,9 @@ mod tests {
         }));
         assert!(refuses(|parts| {
             parts[0].values.pop();
+        }));
+        assert!(refuses(|parts| {
+            parts[0].exemplars.push(Vec::new());
         }));
         assert!(refuses(|parts| {
             for parts in parts {

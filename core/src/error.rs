@@ -122,6 +122,11 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The family was removed ([`crate::Writer::remove_family`]) since the program took its handle: declare it again.
+    Removed {
+        /// The family.
+        family: String,
+    },
     /// A field of a declared struct could not be registered. The source says why.
     Field {
         /// The struct.
@@ -160,9 +165,7 @@ impl fmt::Display for Error {
                 action,
                 path,
                 source,
-            } => {
-                write!(f, "cannot {action} {}: {source}", path.display())
-            }
+            } => write!(f, "cannot {action} {}: {source}", path.display()),
             Error::Permission { path, needed } => {
                 write!(f, "no permission for {}: {needed}", path.display())
             }
@@ -219,6 +222,7 @@ impl fmt::Display for Error {
             Error::SeriesLimit { family, limit } => {
                 write!(f, "{family} has reached its limit of {limit} series")
             }
+            Error::Removed { family } => write!(f, "{family} was removed; declare it again"),
             Error::Field { set, field, source } => write!(f, "{set}.{field}: {source}"),
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }

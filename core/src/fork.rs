@@ -40,7 +40,7 @@ use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Every segment that this process writes to.
-static ATTACHED: List = List::new();
+static ATTACHED: List<Attached> = List::new();
 
 /// The segment that is kept already and `is_same` finds, or else this one as `make` attaches it: it is kept for
 /// the rest of the process, and followed through forks.

@@ -48,8 +48,10 @@ mod create;
 mod declare;
 mod dense;
 mod error;
+mod exemplar;
 mod expiry;
 mod family;
+mod family_removal;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
@@ -61,13 +63,13 @@ mod heap_tests;
 mod held;
 mod histogram;
 mod holding;
+mod home;
 mod host;
 mod index;
 mod labels;
 mod layout;
 #[cfg(not(all(test, loom)))]
 mod lease;
-#[cfg(not(all(test, loom)))]
 mod list;
 mod lock;
 mod looked;
@@ -89,6 +91,7 @@ mod queries;
 #[cfg(not(all(test, loom)))]
 mod reader;
 mod record;
+mod recording;
 mod register;
 mod removal;
 mod rseq;
@@ -105,6 +108,8 @@ mod sweeper;
 mod sync;
 mod tables;
 mod text;
+mod trace;
+mod traced;
 mod unit;
 mod values;
 mod watched;
@@ -135,19 +140,22 @@ pub use loss::{Loss, LossClass, Losses};
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
+pub use recording::Recording;
 #[cfg(all(restartable, tachograph_proof))]
 pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
-    Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
-    Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
+    Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
+    ProcessValue, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
 pub use split::{Shard, Split};
 #[cfg(not(all(test, loom)))]
 pub use sweeper::Sweeper;
 #[cfg(feature = "derive")]
 pub use tachograph_derive::{LabelSet, LabelValue, Metrics};
+pub use trace::{SpanContext, SpanId, TraceId};
+pub use traced::{Bucketed, Traceable, Traced};
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
 #[cfg(not(all(test, loom)))]

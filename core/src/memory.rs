@@ -25,11 +25,12 @@ use crate::sync::{AtomicU64, Ordering};
 /// What a reader reads, in the order a copy takes it: a series before its family, a record before its texts
 /// and cells, so that what a record tells of is in the copy too. A second copy takes it the other way round: a
 /// record that is unchanged there was so while its cells were copied.
-const READ: [Section; 7] = [
+const READ: [Section; 8] = [
     Section::Series,
     Section::Families,
     Section::Strings,
     Section::SharedCells,
+    Section::Exemplars,
     Section::Counters,
     Section::Histograms,
     Section::Processes,

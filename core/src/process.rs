@@ -17,8 +17,9 @@ use std::fs::File;
 use crate::error::Error;
 use crate::layout::{PAGE_WORDS, Section, halves, process, split, state};
 use crate::proof::step;
+use crate::recording::Recording;
 use crate::segment::Segment;
-use crate::snapshot::{Process, Recording};
+use crate::snapshot::Process;
 use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, does, release, release_fence,
 };

@@ -119,6 +119,10 @@ impl<L: LabelSet> Query for Typed<'_, L> {
 
     #[inline(always)]
     fn is(&self, key: &[Part]) -> bool {
+        // Of one type, all sets have as many labels; said once, it is not asked for each label.
+        if key.len() != L::NAMES.len() {
+            return false;
+        }
         let mut parts = key.iter();
         let mut is = true;
         self.each(|digest, text| {

@@ -153,6 +153,9 @@ impl Reader {
         let later = later.unwrap_or(&self.segment);
         let time_unix_nanos = crate::host::now_unix_nanos();
         let (processes, living) = self.processes(later);
+        let directory = Arc::clone(&self.catalogue.directory);
+        // Before the cells: what an exemplar tells is counted.
+        let mut exemplars = values::exemplars(&self.segment, &directory, &self.catalogue.sources);
         self.missing.keep(&mut self.counter_sums);
         values::sum_counter_cells(later, &mut self.counter_sums);
         let mut pass = Pass {
@@ -162,7 +165,6 @@ impl Reader {
             living: &living,
             bucket_counts: Vec::new(),
         };
-        let directory = Arc::clone(&self.catalogue.directory);
         let mut values = Vec::with_capacity(self.catalogue.sources.len());
         for family in &directory.families {
             let sources = &self.catalogue.sources[family.first..family.first + family.series.len()];
@@ -172,6 +174,7 @@ impl Reader {
         for removed in self.catalogue.removed_since(later) {
             values[removed] = Value::Absent;
         }
+        exemplars.retain(|&(series, _)| values[series] != Value::Absent);
         let sources = self.catalogue.sources.iter().zip(&values);
         self.missing
             .compare(&directory, sources, &self.counter_sums);
@@ -180,6 +183,7 @@ impl Reader {
             segment: self.info(),
             values,
             bucket_counts,
+            exemplars,
             overflowed: self.overflowed(),
             directory,
             processes,
@@ -295,7 +299,8 @@ impl Reader {
             Section::FamilyIndex => (next(Section::Families), committed),
             Section::SeriesIndex => (next(Section::Series), committed),
             Section::ProcessCells => (next(section), self.process_words()),
-            Section::Series => (next(section).saturating_sub(self.free_series()), committed),
+            Section::Series => (self.in_use(section, header::FREE), committed),
+            Section::Families => (self.in_use(section, header::FREE_FAMILIES_COUNT), committed),
             Section::Marks => self.marks(),
             _ => (next(section), committed),
         };
@@ -314,9 +319,11 @@ impl Reader {
             .chunks_exact(process::WORDS)
     }
 
-    /// Records that were used and are free again.
-    fn free_series(&self) -> u64 {
-        self.segment.words()[header::FREE].load(Ordering::Relaxed)
+    /// Records that were claimed, but for those that are free again, of which there is a count.
+    fn in_use(&self, section: Section, free: usize) -> u64 {
+        let load = |word: &crate::sync::AtomicU64| word.load(Ordering::Relaxed);
+        let claimed = load(self.segment.next(section)).min(self.segment.extent(section).capacity);
+        claimed.saturating_sub(load(&self.segment.words()[free]))
     }
 
     /// Words of marks that a process has at most so far, and those that have memory, over all slots.

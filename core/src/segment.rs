@@ -221,7 +221,8 @@ impl Segment {
         step("segment-committed");
         self.next(Section::Counters)
             .store(sink::CELLS as u64, Ordering::Relaxed);
-        // Cell 0 means "none".
+        // Cell or exemplar 0 means "none".
+        self.next(Section::Exemplars).store(1, Ordering::Relaxed);
         self.next(Section::ProcessCells).store(1, Ordering::Relaxed);
         self.next(Section::SharedCells).store(1, Ordering::Relaxed);
         self.commit(Section::SharedCells, 1)?;

@@ -1,13 +1,15 @@
 //! Summing cells: shard after shard, each page of cells once.
 
 use crate::catalogue::Source;
-use crate::cell::{gauge_word, histogram_cell};
+use crate::cell::{Placement, gauge_word, histogram_cell};
+use crate::exemplar::{self, Told};
 use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
-use crate::snapshot::{Family, Number, Process, ProcessValue, Value};
+use crate::snapshot::{Directory, Exemplar, Family, Number, Process, ProcessValue, Value};
 use crate::split::{Shard, Split};
 use crate::sync::{AtomicU64, Ordering, acquire, does};
+use crate::trace::{SpanId, TraceId};
 
 /// Sums of all cells of the counter section, by cell.
 pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
@@ -56,6 +58,58 @@ where
     } else {
         sums()
     }
+}
+
+/// The exemplars of all series, each with the place of its series: to be read before the cells, so that what an
+/// exemplar tells is counted.
+pub(crate) fn exemplars(
+    segment: &Segment,
+    directory: &Directory,
+    sources: &[Source],
+) -> Vec<(usize, Exemplar)> {
+    let all = segment.committed_words(Section::Exemplars);
+    let mut found = Vec::new();
+    for family in &directory.families {
+        let places = family.first..family.first + family.series.len();
+        for (place, source) in places.clone().zip(&sources[places]) {
+            let count = source.placement.exemplars;
+            if count == 0 {
+                break;
+            }
+            let words = exemplar::of_series(all, source.cells.exemplars, count);
+            let (words, _) = words.as_chunks();
+            let told = words.iter().enumerate().filter_map(|(at, words)| {
+                let told = exemplar::read(words)?;
+                let exemplar = exemplar_of(family, &source.placement, at, told)?;
+                Some((place, exemplar))
+            });
+            found.extend(told);
+        }
+    }
+    found
+}
+
+/// What is told at `at`, where it can have been left there.
+fn exemplar_of(family: &Family, placement: &Placement, at: usize, told: Told) -> Option<Exemplar> {
+    let value = match (family.kind, &family.buckets) {
+        (Kind::CounterF64, _) => {
+            let value = f64::from_bits(told.value);
+            (0.0..f64::INFINITY)
+                .contains(&value)
+                .then_some(Number::Float(value))
+        }
+        (Kind::Histogram, Some(buckets)) => {
+            let place = placement.exemplar_of(buckets.index(told.value));
+            (place == at).then_some(Number::Unsigned(told.value))
+        }
+        _ => Some(Number::Unsigned(told.value)),
+    };
+    Some(Exemplar {
+        value: value?,
+        trace_id: TraceId::from_number(told.trace_id)?,
+        span_id: SpanId::from_number(told.span_id)?,
+        time_unix_nanos: told.unix_nanos,
+    })
 }
 
 /// A living process with a copy of its own cells.

@@ -3,8 +3,8 @@
 //! The field names are a promise; `docs/PROBE.md` lists them.
 
 use tachograph::{
-    Family, FamilyView, HistogramView, Kind, Number, ProcessValue, Scale, SegmentInfo, Snapshot,
-    ValueView,
+    Exemplar, Family, FamilyView, HistogramView, Kind, Number, ProcessValue, Scale, SegmentInfo,
+    Snapshot, ValueView,
 };
 
 use crate::number::push_integer;
@@ -228,6 +228,12 @@ impl Json<'_> {
                 if let ValueView::Number(number) = series.value {
                     json.recorded(number, family.unit.scale());
                 }
+                if series.exemplars().len() > 0 {
+                    let scale = family.unit.scale();
+                    json.list("exemplars", series.exemplars(), |json, exemplar| {
+                        json.object(|json| json.exemplar(exemplar, scale));
+                    });
+                }
             });
         });
     }
@@ -276,6 +282,14 @@ impl Json<'_> {
                 .field("histogram")
                 .object(|json| json.histogram(family, view)),
         }
+    }
+
+    fn exemplar(&mut self, exemplar: &Exemplar, scale: Scale) {
+        self.text("trace_id", &exemplar.trace_id.to_string());
+        self.text("span_id", &exemplar.span_id.to_string());
+        self.field("value").number(exemplar.value, scale);
+        self.recorded(exemplar.value, scale);
+        self.count("time_unix_nanos", exemplar.time_unix_nanos);
     }
 
     fn number(&mut self, number: Number, scale: Scale) {

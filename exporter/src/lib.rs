@@ -7,39 +7,52 @@
 use std::io::Write;
 
 pub mod cli;
+mod client_cert;
+pub mod config;
 mod connection;
 mod deadline;
 pub mod demo;
 mod error;
 pub mod escape;
+mod exemplars;
+mod front;
 mod gzip;
 mod json;
 mod label;
 mod landing;
-mod limits;
 mod listen;
+mod live;
+mod login;
 mod native;
 pub mod negotiate;
 pub mod number;
 mod openmetrics;
+mod origin;
 mod own;
 mod page;
 mod plan;
 pub mod protobuf;
+mod rate;
 pub mod report;
 mod routes;
 pub mod server;
 mod share;
 mod sheet;
 pub mod source;
+mod status;
+mod systemd;
 pub mod text;
+mod tls;
+mod watched;
 mod wire;
 
+pub use config::Config;
 pub use error::Error;
+pub use front::Front;
 pub use landing::landing_page;
-pub use limits::Limits;
 pub use own::push_own_metrics;
 pub use plan::Conflict;
+pub use status::{FrontReport, Refusal};
 
 /// Tells the operator something, on a line of its own.
 ///

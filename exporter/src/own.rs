@@ -1,5 +1,7 @@
 //! The exporter's metrics about itself and about the health of its segments.
 
+use std::time::UNIX_EPOCH;
+
 use tachograph::{LossClass, Number, Removals};
 
 use crate::negotiate::Format;
@@ -8,6 +10,7 @@ use crate::openmetrics::{self, Declared};
 use crate::plan::{push_header, push_label};
 use crate::protobuf::{self, Heading};
 use crate::report::{Digest, Report, State};
+use crate::status::Refusal;
 
 /// Appends the exporter's own families, by name, unless `format` is JSON. Writers cannot register names with
 /// their prefix.
@@ -52,7 +55,7 @@ impl Samples<'_> {
             for (name, value) in labels {
                 protobuf::push_label(&mut encoded, name, value);
             }
-            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64(), None);
+            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64());
             return;
         }
         self.out.extend_from_slice(self.name.as_bytes());
@@ -153,6 +156,7 @@ impl<'a> Own<'a> {
                 samples.count(&[("version", version), ("os", os), ("arch", arch)], 1);
             },
         );
+        self.config();
         self.family(
             "tachograph_exporter_conflicts",
             "gauge",
@@ -165,6 +169,7 @@ impl<'a> Own<'a> {
                 }
             },
         );
+        self.refusals();
         self.family(
             "tachograph_exporter_scrape_duration_seconds",
             "gauge",
@@ -176,6 +181,38 @@ impl<'a> Own<'a> {
             "counter",
             "Pages rendered; scrapes that overlap share one.",
             |samples, report| samples.add(&[], Number::Unsigned(report.scrapes)),
+        );
+    }
+
+    fn config(&mut self) {
+        self.family(
+            "tachograph_exporter_config_last_reload_success_timestamp_seconds",
+            "gauge",
+            "When the configuration in use was read.",
+            |samples, report| {
+                let since = report.front.config_read_at.duration_since(UNIX_EPOCH);
+                samples.add(&[], Number::Float(since.unwrap_or_default().as_secs_f64()));
+            },
+        );
+        self.family(
+            "tachograph_exporter_config_last_reload_successful",
+            "gauge",
+            "Whether the last attempt to read the configuration succeeded.",
+            |samples, report| samples.count(&[], report.front.config_is_current.into()),
+        );
+    }
+
+    fn refusals(&mut self) {
+        self.family(
+            "tachograph_exporter_refused_total",
+            "counter",
+            "Requests and connections that were refused.",
+            |samples, report| {
+                for (reason, name) in Refusal::ALL {
+                    let count = report.front.refused(reason);
+                    samples.add(&[("reason", name)], Number::Unsigned(count));
+                }
+            },
         );
     }
 
@@ -365,6 +402,7 @@ mod tests {
 
     use super::*;
     use crate::report::{ConflictReport, SegmentReport};
+    use crate::status::FrontReport;
 
     fn report() -> Report {
         let digest = Digest {
@@ -402,6 +440,10 @@ mod tests {
                 family: "x".into(),
                 reason: "taken".into(),
             }],
+            front: FrontReport {
+                config_read_at: UNIX_EPOCH + Duration::from_millis(1500),
+                ..FrontReport::default()
+            },
             scrapes: 4,
             duration: Duration::from_micros(1500),
         }

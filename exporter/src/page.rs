@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tachograph::Snapshot;
 
+use crate::config::PageOptions;
 use crate::gzip;
 use crate::json;
 use crate::log;
@@ -18,6 +19,7 @@ use crate::protobuf::ProtobufRenderer;
 use crate::report::{ConflictReport, Digest, Report, SegmentReport};
 use crate::share::Shared;
 use crate::source::{Reading, Sources};
+use crate::status::Status;
 use crate::text::{Syntax, TextRenderer};
 
 /// What one scrape gave.
@@ -43,10 +45,10 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Pages of `sources`, with the `_created` lines of OpenMetrics if they are `created`.
-    pub(crate) fn new(sources: Sources, created: bool) -> Pages {
+    /// Pages of `sources`, as `options` say.
+    pub(crate) fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Pages {
         Pages {
-            scraper: Arc::new(Mutex::new(Scraper::new(sources, created))),
+            scraper: Arc::new(Mutex::new(Scraper::new(sources, options, status))),
             shared: Mutex::default(),
         }
     }
@@ -91,7 +93,8 @@ impl Page {
 #[derive(Debug)]
 struct Scraper {
     sources: Sources,
-    created: bool,
+    options: PageOptions,
+    status: Arc<Status>,
     /// Both text formats, and the last page that was in one.
     text: Option<(TextRenderer, u64)>,
     /// The same for protobuf.
@@ -103,10 +106,11 @@ struct Scraper {
 }
 
 impl Scraper {
-    fn new(sources: Sources, created: bool) -> Scraper {
+    fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Scraper {
         Scraper {
             sources,
-            created,
+            options,
+            status,
             text: None,
             protobuf: None,
             scrapes: 0,
@@ -132,6 +136,7 @@ impl Scraper {
         let report = Report {
             conflicts,
             segments: readings.iter().map(report_on).collect(),
+            front: self.status.report(),
             scrapes: self.scrapes,
             duration: start.elapsed(),
         };
@@ -174,7 +179,12 @@ impl Scraper {
                 Format::OpenMetrics => Syntax::OpenMetrics,
                 _ => Syntax::Prometheus,
             };
-            let new = || (TextRenderer::with_created(self.created), 0);
+            let new = || {
+                (
+                    TextRenderer::with_created(self.options.openmetrics_created),
+                    0,
+                )
+            };
             let (renderer, used) = self.text.get_or_insert_with(new);
             *used = self.scrapes;
             renderer.render_as(syntax, &segments, body);
@@ -231,7 +241,11 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let mut scraper = Scraper::new(Sources::new(Vec::new()), false);
+        let mut scraper = Scraper::new(
+            Sources::new(Vec::new()),
+            PageOptions::default(),
+            Arc::default(),
+        );
         scraper.scrape(Format::OpenMetrics);
         scraper.scrape(Format::Protobuf);
         for _ in 0..UNUSED_MAX {

@@ -35,6 +35,8 @@ pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) first: Source,
     pub(crate) parts: Vec<Part>,
+    /// Whether OpenMetrics may show exemplars: not where it must call the type unknown.
+    pub(crate) has_exemplars: bool,
 }
 
 /// One family of one segment.
@@ -143,6 +145,7 @@ impl Plan {
                                 name: name.clone(),
                                 first: source,
                                 parts: vec![part],
+                                has_exemplars: false,
                             };
                             groups.insert(name, group);
                         }
@@ -202,7 +205,7 @@ impl Plan {
             groups,
             conflicts,
         } = self;
-        let group = &groups[group];
+        let group = &mut groups[group];
         let mut lines = Lines { arena, lengths };
         let first = &made_from[group.first.segment].1.families[group.first.family];
         lines.add(|line| push_header(line, &group.name, first.kind.name(), &first.help));
@@ -212,6 +215,8 @@ impl Plan {
                 openmetrics::push_header(line, declared, first.unit.base(), &first.help);
             }
         });
+        group.has_exemplars =
+            matches!(&declared, Ok(of) if matches!(of.kind, "counter" | "histogram"));
         conflicts.extend(declared.err().map(|taken| Conflict {
             segment: group.first.segment,
             family: first.name.clone(),
@@ -253,7 +258,7 @@ impl Shape {
         reserved
     }
 
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         match self {
             Shape::Single | Shape::Each => 1,
             Shape::Histogram(bounds) => bounds.len() + 3,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tachograph::{Losses, Removals, Snapshot, TableFill};
 
+use crate::status::FrontReport;
+
 /// One scrape, without the values.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
@@ -14,6 +16,8 @@ pub struct Report {
     pub segments: Vec<SegmentReport>,
     /// The families that are not shown.
     pub conflicts: Vec<ConflictReport>,
+    /// What the front has seen.
+    pub front: FrontReport,
     /// How many pages were rendered, this one included.
     pub scrapes: u64,
     /// How long it took to read the segments and to render their families.

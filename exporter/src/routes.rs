@@ -1,21 +1,25 @@
 //! What is answered to whom.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
+use crate::config::PageOptions;
 use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
 use crate::page::Pages;
 use crate::source::Sources;
+use crate::status::Status;
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 /// The landing page needs its own style sheet and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// The paths that are served.
 #[derive(Debug)]
@@ -24,9 +28,9 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(sources: Sources, created: bool) -> Routes {
+    pub(crate) fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Routes {
         Routes {
-            pages: Pages::new(sources, created),
+            pages: Pages::new(sources, options, status),
         }
     }
 
@@ -99,7 +103,11 @@ fn all(headers: &HeaderMap, name: &HeaderName) -> String {
     values.collect::<Vec<_>>().join(",")
 }
 
-fn answer(status: StatusCode, content_type: impl Into<String>, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn answer(
+    status: StatusCode,
+    content_type: impl Into<String>,
+    body: impl Into<Bytes>,
+) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let content_type = HeaderValue::try_from(content_type.into()).expect("it is plain text");
@@ -110,7 +118,7 @@ fn answer(status: StatusCode, content_type: impl Into<String>, body: impl Into<B
     with(fresh, header::X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
-fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
+pub(crate) fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
     answer
         .headers_mut()
         .insert(name, HeaderValue::from_static(value));

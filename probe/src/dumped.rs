@@ -6,14 +6,16 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
 use tachograph::{
-    Buckets, Damage, Family, FamilyParts, GaugeMode, Kind, Label, Loss, Number, Process,
+    Buckets, Damage, Exemplar, Family, FamilyParts, GaugeMode, Kind, Label, Loss, Process,
     ProcessValue, Recording, Removals, Scale, SegmentInfo, Series, SeriesValue, Snapshot,
     TableFill, Unit, table_called,
 };
 
+mod scalar;
+
 use crate::failure::Failure;
+use scalar::Scalar;
 
 /// The version of the form, which stands first in a dump.
 pub(crate) const VERSION: u32 = 1;
@@ -186,6 +188,17 @@ struct DumpedSeries {
     each: Option<Vec<DumpedEach>>,
     states: Option<BTreeMap<String, bool>>,
     histogram: Option<DumpedHistogram>,
+    #[serde(default)]
+    exemplars: Vec<DumpedExemplar>,
+}
+
+#[derive(serde::Deserialize)]
+struct DumpedExemplar {
+    trace_id: String,
+    span_id: String,
+    value: Scalar,
+    recorded: Option<Scalar>,
+    time_unix_nanos: u64,
 }
 
 #[derive(serde::Deserialize)]
@@ -206,14 +219,6 @@ struct DumpedHistogram {
 struct DumpedBucket {
     index: usize,
     count: u64,
-}
-
-/// A number as JSON has it, or as a string where JSON has none.
-#[derive(Clone, Copy)]
-enum Scalar {
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
 }
 
 impl Dump {
@@ -315,11 +320,15 @@ impl DumpedFamily {
         family.series_bytes = self.series_bytes;
         let mut names = Names::default();
         let mut values = Vec::with_capacity(self.series.len());
+        let mut exemplars = Vec::with_capacity(self.series.len());
         for series in self.series {
             let value = series.value(&family).ok_or_else(|| {
                 format!("family {:?}: a value does not fit its type", family.name)
             })?;
             values.push(value);
+            let own = series.exemplars.iter().map(|it| it.exemplar(family.kind));
+            let own = own.collect::<Result<Vec<Exemplar>, String>>();
+            exemplars.push(own.map_err(|reason| format!("family {:?}: {reason}", family.name))?);
             let labels = series.labels.into_iter().map(|(name, value)| Label {
                 name: names.shared(name),
                 value,
@@ -333,6 +342,7 @@ impl DumpedFamily {
             family,
             overflowed: self.overflowed,
             values,
+            exemplars,
         })
     }
 
@@ -403,66 +413,23 @@ impl DumpedSeries {
     }
 }
 
-impl Scalar {
-    /// The number as a family of this kind records it.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a float was written without its point"
-    )]
-    fn number(self, kind: Kind) -> Option<Number> {
-        match kind {
-            Kind::Counter => match self {
-                Scalar::Unsigned(value) => Some(Number::Unsigned(value)),
-                _ => None,
-            },
-            Kind::Gauge(_) | Kind::StateSet(_) => match self {
-                Scalar::Unsigned(value) => Some(Number::Signed(value.try_into().ok()?)),
-                Scalar::Signed(value) => Some(Number::Signed(value)),
-                Scalar::Float(_) => None,
-            },
-            Kind::CounterF64 | Kind::GaugeF64(_) => Some(Number::Float(match self {
-                Scalar::Unsigned(value) => value as f64,
-                Scalar::Signed(value) => value as f64,
-                Scalar::Float(value) => value,
-            })),
-            Kind::Histogram | Kind::Info => None,
-        }
+impl DumpedExemplar {
+    fn exemplar(&self, kind: Kind) -> Result<Exemplar, String> {
+        // What a histogram records are integers, as a counter's are.
+        let kind = match kind {
+            Kind::Histogram => Kind::Counter,
+            other => other,
+        };
+        let value = self.recorded.unwrap_or(self.value).number(kind);
+        Ok(Exemplar {
+            value: value.ok_or("the value of an exemplar does not fit its type")?,
+            trace_id: self.trace_id.parse().map_err(shown)?,
+            span_id: self.span_id.parse().map_err(shown)?,
+            time_unix_nanos: self.time_unix_nanos,
+        })
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Scalar, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-struct ScalarVisitor;
-
-impl Visitor<'_> for ScalarVisitor {
-    type Value = Scalar;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, \"NaN\", \"+Inf\" or \"-Inf\"")
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-        Ok(Scalar::Unsigned(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-        Ok(Scalar::Signed(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-        Ok(Scalar::Float(value))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Scalar, E> {
-        match text {
-            "NaN" => Ok(Scalar::Float(f64::NAN)),
-            "+Inf" => Ok(Scalar::Float(f64::INFINITY)),
-            "-Inf" => Ok(Scalar::Float(f64::NEG_INFINITY)),
-            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-        }
-    }
+fn shown(error: impl fmt::Display) -> String {
+    error.to_string()
 }

@@ -11,7 +11,7 @@ impl Progress {
     pub(crate) fn new(doing: &str) -> Progress {
         let is_shown = io::stderr().is_terminal();
         if is_shown {
-            write(&format!("\r\x1b[K{doing}…"));
+            write(&format!("\r\x1b[K{doing}..."));
         }
         Progress { is_shown }
     }

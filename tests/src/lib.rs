@@ -23,6 +23,7 @@ pub mod server;
 #[path = "../../core/tests/skip/mod.rs"]
 pub mod skip;
 pub mod storm;
+#[cfg(feature = "targets")]
 pub mod targets;
 pub mod task;
 // musl has no PTRACE_GET_SYSCALL_INFO.

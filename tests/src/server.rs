@@ -80,10 +80,19 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn prometheus_with(arguments: &[&str], target: SocketAddr, folder: &Path) -> Server {
+        let job = format!("{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}");
+        Server::prometheus_scraping(&[job], arguments, folder)
+    }
+
+    /// Starts a Prometheus server that does these jobs each second.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn prometheus_scraping(jobs: &[String], arguments: &[&str], folder: &Path) -> Server {
         let config = folder.join("prometheus.yml");
         let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}]\n"
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: [{}]\n",
+            jobs.join(", ")
         );
         std::fs::write(&config, text).expect("room for a file");
         // Somebody else could take the port before the server does; then its start fails, and the test.

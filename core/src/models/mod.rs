@@ -11,6 +11,8 @@ mod catalogue;
 mod claims;
 mod coverage;
 mod creation;
+mod exemplars;
+mod families;
 mod gauges;
 mod guard;
 mod histograms;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::chart;
 use crate::cli::{Get, When};
+use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::filter::Filter;
@@ -78,7 +79,7 @@ fn histograms(
         })
 }
 
-/// Counters, gauges, infos and states as one table, then a block for each histogram.
+/// Counters, gauges, infos and states as one table, then a block for each histogram, then the exemplars.
 pub(crate) fn write_families(
     families: &[FamilyView],
     units: Units,
@@ -119,7 +120,39 @@ pub(crate) fn write_families(
             chart::write(&histogram.rows, &family.facts.unit, units, out, terminal)?;
         }
     }
+    let exemplars = exemplars(families, units);
+    if !exemplars.is_empty() {
+        if !is_first {
+            writeln!(out)?;
+        }
+        exemplars.write(out, terminal)?;
+    }
     Ok(())
+}
+
+/// The exemplars of all series, with the traces they lead to.
+fn exemplars(families: &[FamilyView], units: Units) -> Table {
+    let mut table = Table::new(&[
+        ("EXEMPLAR", Align::Right),
+        ("TIME", Align::Left),
+        ("TRACE", Align::Left),
+        ("SPAN", Align::Left),
+        ("SERIES", Align::Left),
+    ]);
+    for family in families {
+        for series in &family.series {
+            for exemplar in &series.exemplars {
+                table.row([
+                    units.amount(exemplar.value, &family.facts.unit).into(),
+                    clock::utc(exemplar.time_unix_nanos).into(),
+                    exemplar.trace_id.as_str().into(),
+                    exemplar.span_id.as_str().into(),
+                    series.labels.series_name(&family.facts.name, &[]).into(),
+                ]);
+            }
+        }
+    }
+    table
 }
 
 /// `(value, name)` for each line of a series that is not a histogram.

@@ -117,7 +117,7 @@ fn watched(
             }
         };
         shown.push(WatchedSeries {
-            series: SeriesView::new(family, &series, value),
+            series: SeriesView::new(family, &series, value, Vec::new()),
             rate: rate.map(Amount::Float),
             changed: before != Some(series.value),
         });

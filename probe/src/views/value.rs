@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use tachograph::{Distribution, Family, Kind, Number, Scale, Snapshot};
+use tachograph::{Distribution, Exemplar, Family, Kind, Number, Scale, Snapshot};
 
 use super::{Amount, Labels};
 use crate::chart::{self, Row};
@@ -104,6 +104,9 @@ pub(crate) struct SeriesView {
     /// The value as it was recorded, where the base unit is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recorded: Option<Amount>,
+    /// Of a counter or histogram that keeps them; none in `watch`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exemplars: Vec<ExemplarView>,
 }
 
 impl SeriesView {
@@ -111,6 +114,7 @@ impl SeriesView {
         family: &Family,
         series: &tachograph::SeriesView<'_>,
         value: ValueView,
+        exemplars: Vec<ExemplarView>,
     ) -> SeriesView {
         let recorded = match series.value {
             tachograph::ValueView::Number(number) => recorded(number, family.unit.scale()),
@@ -122,6 +126,7 @@ impl SeriesView {
             record: series.series.identity(),
             value,
             recorded,
+            exemplars,
         }
     }
 }
@@ -129,6 +134,30 @@ impl SeriesView {
 /// What was recorded, unless the base unit says the same.
 fn recorded(number: Number, scale: Scale) -> Option<Amount> {
     (!scale.is_one()).then(|| Amount::new(number, Scale::ONE))
+}
+
+/// A value that was recorded in a trace.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ExemplarView {
+    pub(crate) trace_id: String,
+    pub(crate) span_id: String,
+    pub(crate) value: Amount,
+    /// The value as it was recorded, where the base unit is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recorded: Option<Amount>,
+    pub(crate) time_unix_nanos: u64,
+}
+
+impl ExemplarView {
+    fn new(exemplar: &Exemplar, scale: Scale) -> ExemplarView {
+        ExemplarView {
+            trace_id: exemplar.trace_id.to_string(),
+            span_id: exemplar.span_id.to_string(),
+            value: Amount::new(exemplar.value, scale),
+            recorded: recorded(exemplar.value, scale),
+            time_unix_nanos: exemplar.time_unix_nanos,
+        }
+    }
 }
 
 /// A value in base units.
@@ -327,6 +356,14 @@ fn state_name(family: &Family, value: tachograph::Number) -> Option<String> {
     family.states.get(usize::try_from(index).ok()?).cloned()
 }
 
+fn exemplars(family: &Family, series: &tachograph::SeriesView<'_>) -> Vec<ExemplarView> {
+    let scale = family.unit.scale();
+    let exemplars = series.exemplars();
+    exemplars
+        .map(|exemplar| ExemplarView::new(exemplar, scale))
+        .collect()
+}
+
 /// The families and series that `filter` admits, with their values, by name.
 pub(crate) fn families(snapshot: &Snapshot, filter: &Filter) -> Vec<FamilyView> {
     snapshot
@@ -340,7 +377,8 @@ pub(crate) fn families(snapshot: &Snapshot, filter: &Filter) -> Vec<FamilyView> 
 pub(crate) fn family(view: &tachograph::FamilyView<'_>, admission: &Admission<'_>) -> FamilyView {
     let series = view.series().filter_map(|series| {
         let value = value(view.family, &series, admission)?;
-        Some(SeriesView::new(view.family, &series, value))
+        let exemplars = exemplars(view.family, &series);
+        Some(SeriesView::new(view.family, &series, value, exemplars))
     });
     FamilyView {
         facts: FamilyFacts::new(view),

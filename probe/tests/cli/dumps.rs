@@ -33,6 +33,15 @@ fn a_dump_of_a_dump_is_the_same() {
     let default = default.unit(tachograph::Unit::BYTES).register().unwrap();
     default.record(u64::MAX);
     default.record(3);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let header = format!("00-{trace}-00f067aa0ba902b7-01");
+    let span = tachograph::SpanContext::from_traceparent(&header).unwrap();
+    let traced = demo.writer.histogram("trip_seconds", "Trips").exemplars();
+    let traced = traced.unit(tachograph::Unit::NANOSECONDS);
+    let traced = traced.register().unwrap();
+    traced.record_with_exemplar(1_234_567_890_123, &span);
+    let paid = demo.writer.counter_f64("paid_total", "Paid").exemplars();
+    paid.register().unwrap().add_with_exemplar(0.5, &span);
     for name in ["plain.json", "small.json.gz"] {
         let kept = dump(&demo, name);
         let again = probe(&kept, &["dump"]);
@@ -41,6 +50,7 @@ fn a_dump_of_a_dump_is_the_same() {
         assert_eq!(again.json(), probe(&twice, &["dump"]).json(), "{name}");
         let text = again.stdout.as_str();
         assert!(text.contains("18446744073709551614") && text.contains("\"-Inf\""));
+        assert!(text.contains("1234567890123") && text.matches(trace).count() == 2);
     }
 }
 

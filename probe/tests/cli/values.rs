@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Demo, command, run};
+use tachograph::{SpanContext, Unit};
+
+use crate::support::{Demo, attach, command, folder, probe, run};
 
 fn family<'a>(document: &'a Value, name: &str) -> &'a Value {
     let families = document["families"].as_array().unwrap();
@@ -306,6 +308,40 @@ fn dump_in_text_has_every_section() {
         run.stdout
             .contains("stage_duration_seconds{stage=\"read\"}\n  count 4")
     );
+}
+
+#[test]
+fn exemplars_are_shown_with_their_traces() {
+    let folder = folder();
+    let path = folder.path().join("a.seg");
+    let writer = attach(&path);
+    let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let header = format!("00-{trace}-{span}-01");
+    let context = SpanContext::from_traceparent(&header).unwrap();
+    let waits = writer.histogram("wait_seconds", "Waits");
+    let waits = waits.unit(Unit::NANOSECONDS).label("stage", "read");
+    let waits = waits.exemplars().register().unwrap();
+    waits.record_with_exemplar(2_500_000, &context);
+    let plain = writer.counter("jobs_total", "Jobs").exemplars();
+    plain.register().unwrap().inc();
+    let run = probe(&path, &["get", "--chart", "never"]);
+    let lines = run.lines();
+    let heading = lines.iter().position(|line| line.starts_with("EXEMPLAR"));
+    let line = lines[heading.unwrap() + 1];
+    assert!(line.trim_start().starts_with("2.5 ms  20"), "{line}");
+    let expected = format!("{trace}  {span}  wait_seconds{{stage=\"read\"}}");
+    assert!(line.ends_with(&expected), "{line}");
+    assert_eq!(lines.len(), heading.unwrap() + 2, "{lines:?}");
+    for command in [&["get", "--format", "json"][..], &["dump"]] {
+        let document = probe(&path, command).json();
+        let exemplar = &family(&document, "wait_seconds")["series"][0]["exemplars"][0];
+        assert_eq!(exemplar["trace_id"], trace);
+        assert_eq!(exemplar["span_id"], span);
+        assert_eq!(exemplar["value"], 0.0025);
+        assert!(exemplar["time_unix_nanos"].as_u64() > Some(1_600_000_000_000_000_000));
+        let none = &family(&document, "jobs_total")["series"][0]["exemplars"];
+        assert_eq!(none, &Value::Null);
+    }
 }
 
 #[test]

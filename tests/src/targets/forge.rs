@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use tachograph::{
-    Buckets, Error, GaugeMode, Number, Reader, SegmentOptions, Snapshot, ValueView, Writer,
+    Buckets, Error, GaugeMode, Number, Reader, SegmentOptions, Snapshot, SpanContext, ValueView,
+    Writer,
 };
 
 use super::page;
@@ -22,13 +23,14 @@ const MUTABLE: usize = 256;
 const COMMITTED: usize = 288;
 /// Committed own cells, in a process's slot.
 const CELLS_COMMITTED: usize = 5;
-/// Sections by kind, from 1 to 10; 0 stands for the header.
-const KINDS: usize = 11;
+/// Sections by kind, from 1 to 11; 0 stands for the header.
+const KINDS: usize = 12;
 const PROCESSES: usize = 1;
 const FAMILIES: usize = 2;
 const SERIES: usize = 4;
 const INDEXES: [usize; 2] = [3, 5];
 const PROCESS_CELLS: usize = 8;
+const EXEMPLARS: usize = 11;
 /// Words of a slot and of the records.
 const SLOT_WORDS: usize = 16;
 const FAMILY_WORDS: usize = 32;
@@ -116,7 +118,8 @@ impl Forge {
         let options = options
             .shared_cells(64)
             .process_cells(600)
-            .counter_cells(1024);
+            .counter_cells(1024)
+            .exemplars(16);
         let writer = options
             .histogram_bytes(1 << 28)
             .attach()
@@ -169,7 +172,12 @@ impl Forge {
     }
 
     fn patch(&self, chunk: &[u8; PATCH_BYTES]) -> Patch {
-        let (offset, words) = self.sections[usize::from(chunk[0]) % KINDS];
+        // Numbers of inputs that are older than exemplars keep their meaning.
+        let kind = match chunk[0] {
+            u8::MAX => EXEMPLARS,
+            other => usize::from(other) % EXEMPLARS,
+        };
+        let (offset, words) = self.sections[kind];
         let place = usize::from(u16::from_le_bytes([chunk[2], chunk[3]]));
         let word = offset + place % words;
         let given = chunk[4..]
@@ -273,11 +281,25 @@ pub fn check(reader: &mut Reader, renderer: &mut TextRenderer, spared: &[Spared]
         Err(Error::Changed { .. }) if spared.is_empty() => return,
         Err(error) => panic!("no snapshot: {error}"),
     };
+    check_exemplars(&snapshot);
     let page = renderer.render(&[(None, &snapshot)]);
     page::parse(page).unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(page)));
     for family in spared {
         if !is_doubled(&snapshot, *family) {
             check_sound(&snapshot, family.name);
+        }
+    }
+}
+
+/// Sees that exemplars are of series that can have them.
+fn check_exemplars(snapshot: &Snapshot) {
+    for family in snapshot.families() {
+        for series in family.series().filter(|it| it.exemplars().len() > 0) {
+            let is_number = matches!(series.value, ValueView::Number(_));
+            let buckets = family
+                .buckets()
+                .map_or(usize::from(is_number), Buckets::count);
+            assert!(series.exemplars().len() <= buckets.min(16), "{series:?}");
         }
     }
 }
@@ -379,6 +401,15 @@ fn victims(writer: &Writer) -> Result<(), Error> {
             .register()?
             .set(1);
     }
+    let span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let span = SpanContext::from_traceparent(span)?;
+    let stages = writer.histogram("stages", "h").exemplars();
+    let stages = stages.buckets(Buckets::explicit([1, 10])?).register()?;
+    for value in [1, 10, 11] {
+        stages.record_with_exemplar(value, &span);
+    }
+    let sent = writer.counter("sent_total", "h").exemplars();
+    sent.register()?.add_with_exemplar(1, &span);
     Ok(())
 }
 
@@ -442,9 +473,11 @@ fn owners(changed: Vec<Option<Owner>>, sections: &[(usize, usize); KINDS]) -> Ve
         owners[range(kind)].fill(Owner::Nobody);
     }
     owners[range(PROCESSES)][..SLOT_WORDS].fill(Owner::Living);
-    for owner in &mut owners[range(PROCESS_CELLS)] {
-        if *owner == Owner::All {
-            *owner = Owner::Nobody;
+    for kind in [PROCESS_CELLS, EXEMPLARS] {
+        for owner in &mut owners[range(kind)] {
+            if *owner == Owner::All {
+                *owner = Owner::Nobody;
+            }
         }
     }
     for (kind, record) in [(FAMILIES, FAMILY_WORDS), (SERIES, SERIES_WORDS)] {
