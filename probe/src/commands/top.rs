@@ -12,7 +12,7 @@ use crate::follow::Follower;
 use crate::frame::Eye;
 use crate::source;
 use crate::tape::{self, Tape};
-use crate::top::{self, Feed, Model, Origin};
+use crate::top::{self, Feed, Live, Model, Origin};
 
 /// What is kept to go back to.
 const HISTORY_BYTES: usize = 64 << 20;
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: Top, context: &Context) -> Result<(), Failure> {
         );
     }
     let model = model(Origin::Live, tape, arguments.selection, arguments.interval);
-    let feed = Feed::Live(follower, Eye::default());
+    let feed = Feed::Live(Box::new(Live::new(follower)));
     top::run(feed, model, &context.terminal)
 }
 

@@ -15,6 +15,8 @@ use std::time::Instant;
 
 use signal_hook::low_level::emulate_default_handler;
 
+use tachograph::Snapshot;
+
 use crate::failure::Failure;
 use crate::follow::Follower;
 use crate::frame::Eye;
@@ -29,9 +31,26 @@ pub(crate) use model::{Model, Origin, Then};
 
 /// Where new frames come from.
 pub(crate) enum Feed {
-    Live(Follower, Eye),
+    Live(Box<Live>),
     /// The tape has them all.
     Recording,
+}
+
+/// A segment, and what was seen of it last.
+pub(crate) struct Live {
+    follower: Follower,
+    eye: Eye,
+    last: Option<Snapshot>,
+}
+
+impl Live {
+    pub(crate) fn new(follower: Follower) -> Live {
+        Live {
+            follower,
+            eye: Eye::default(),
+            last: None,
+        }
+    }
 }
 
 /// Why the loop ended.
@@ -91,9 +110,10 @@ fn follow(
 /// Takes the next frame, if it is there.
 fn look(feed: &mut Feed, model: &mut Model) {
     match feed {
-        Feed::Live(follower, eye) => {
-            let (snapshot, message) = follower.look();
-            let trouble = follower
+        Feed::Live(live) => {
+            let (snapshot, message) = live.follower.look();
+            let trouble = live
+                .follower
                 .trouble()
                 .and_then(|trouble| trouble.lines().next());
             model.trouble = trouble.map(|trouble| format!("waiting: {trouble}"));
@@ -101,7 +121,8 @@ fn look(feed: &mut Feed, model: &mut Model) {
                 model.news = message;
             }
             if let Some(snapshot) = snapshot {
-                model.take(eye.see(&snapshot));
+                model.take(live.eye.see(&snapshot));
+                live.last = Some(snapshot);
             }
             ask_split(feed, model);
         }
@@ -113,10 +134,14 @@ fn look(feed: &mut Feed, model: &mut Model) {
 }
 
 fn ask_split(feed: &mut Feed, model: &mut Model) {
-    let Feed::Live(follower, _) = feed else {
+    let Feed::Live(live) = feed else {
         return;
     };
-    let wanted = model.wants_split();
-    let split = wanted.and_then(|(name, series)| follower.split(name, &split::labels(series)));
-    model.split = split.as_ref().map(Split::new);
+    model.split = model.wants_split().and_then(|(name, series)| {
+        let labels = split::labels(series);
+        let split = live.follower.split(name, &labels)?;
+        let seen = live.last.as_ref();
+        let exemplars = seen.map(|seen| split::exemplars(seen, name, &labels));
+        Some(Split::new(&split, exemplars.unwrap_or_default()))
+    });
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use portable_pty::CommandBuilder;
-use tachograph::SegmentOptions;
+use tachograph::{SegmentOptions, SpanContext, Unit};
 
 use crate::support::{Busy, Terminal, probe};
 
@@ -122,6 +122,36 @@ fn an_opened_gauge_shows_each_process() {
     top.press("\r");
     top.wait_for("by process");
     top.wait_for(&format!("pid {}", std::process::id()));
+}
+
+#[test]
+fn an_opened_series_leads_to_its_traces() {
+    let folder = tempfile::Builder::new()
+        .prefix("tachograph-screen-")
+        .tempdir_in("/dev/shm")
+        .unwrap();
+    let path = folder.path().join("traced.seg");
+    let writer = SegmentOptions::new().path(&path).attach().unwrap();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let span = format!("00-{trace}-00f067aa0ba902b7-01");
+    let span = SpanContext::from_traceparent(&span).unwrap();
+    let waits = writer
+        .histogram("wait_seconds", "Waits")
+        .unit(Unit::NANOSECONDS);
+    let waits = waits.label("stage", "read").label("area", "disk");
+    let waits = waits.exemplars().register().unwrap();
+    let mut top = Terminal::top(&path, 90, 70, &["wait_seconds", "-i", "100ms"]);
+    top.press("\r");
+    top.wait_for("by shard");
+    assert!(!top.text().contains("exemplars"), "{}", top.text());
+    waits.record_with_exemplar(2_500_000, &span);
+    let line = format!("{trace}  2.5 ms  ");
+    top.wait_until("the trace", |text| {
+        let mut lines = text.lines();
+        lines.any(|shown| shown.contains(&line) && shown.trim_end().ends_with("s ago"))
+    });
+    top.press(" ");
+    top.wait_until("no traces of the past", |text| !text.contains(trace));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One series: what it is, its course, its distribution, and what its value is made of.
 
 use ratatui::text::Line;
-use tachograph::Distribution;
+use tachograph::{Distribution, Exemplar};
 use unicode_width::UnicodeWidthStr;
 
 use super::Look;
@@ -60,6 +60,7 @@ pub(super) fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'stati
         }));
     } else if let Some(split) = &model.split {
         lines.extend(parts(split, family, look, width));
+        lines.extend(exemplars(&split.exemplars, frame, family, look));
     }
     lines
 }
@@ -268,5 +269,33 @@ fn parts(split: &Split, family: &Family, look: &Look, width: usize) -> Vec<Line<
             look.span(Paint::Good, bar),
         ]));
     }
+    lines
+}
+
+/// The trace, the value and the age of what was recorded in traces.
+fn exemplars(
+    exemplars: &[Exemplar],
+    frame: &Frame,
+    family: &Family,
+    look: &Look,
+) -> Vec<Line<'static>> {
+    if exemplars.is_empty() {
+        return Vec::new();
+    }
+    let values = exemplars.iter().map(|exemplar| {
+        let value = Amount::new(exemplar.value, family.scale());
+        look.text(&look.units.amount(value, &family.unit))
+    });
+    let values: Vec<String> = values.collect();
+    let widest = values.iter().map(|value| value.width()).max().unwrap_or(0);
+    let mut lines = vec![Line::default(), look.line(Paint::Header, "exemplars")];
+    lines.extend(exemplars.iter().zip(&values).map(|(exemplar, value)| {
+        // One that came while the look was taken is of now.
+        let then = exemplar.time_unix_nanos.min(frame.time_unix_nanos);
+        let age = clock::age(then, frame.time_unix_nanos);
+        let value = look.fit(value, widest, Align::Right);
+        let text = format!("  {}  {value}  {age} ago", exemplar.trace_id);
+        look.line(Paint::Plain, text)
+    }));
     lines
 }
