@@ -64,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "host", "layout", "proof", "segment", "sync", "trace", "word",
         ],
     ),
+    ("split", &["snapshot"]),
     (
         "create",
         &[
@@ -211,6 +212,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "schema",
             "segment",
             "snapshot",
+            "split",
             "sync",
             "trace",
         ],
@@ -248,6 +250,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "proof",
             "segment",
             "snapshot",
+            "split",
             "sync",
             "values",
         ],
