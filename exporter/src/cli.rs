@@ -80,6 +80,11 @@ pub struct LimitArguments {
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
 
+    /// Answer 503 to more scrapes at a time than this
+    #[arg(long, value_name = "N", default_value_t = 40,
+        value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_scrapes: u32,
+
     /// Answer 431 to requests with larger headers
     #[arg(long, value_name = "BYTES", default_value_t = 16_384,
         value_parser = clap::value_parser!(u32).range(8_192..=1_048_576))]
@@ -135,6 +140,7 @@ impl From<&LimitArguments> for Limits {
             idle_timeout: given.idle_timeout,
             response_timeout: given.response_timeout,
             connections: given.max_connections,
+            scrapes: given.max_scrapes,
             header_bytes: given.max_header_bytes as usize,
         }
     }

@@ -1,9 +1,10 @@
 //! Names of families and labels as the text format can say them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tachograph::Label;
+use tachograph::{Label, Series};
 
 /// `name` with an underscore for each character that the text format does not allow in a name.
 pub(crate) fn legacy_name(name: &str) -> Cow<'_, str> {
@@ -78,6 +79,38 @@ impl<'a> LabelNames<'a> {
         }
         name
     }
+}
+
+/// The series that look like an earlier one when their labels are exposed, of those of one family. There can be
+/// some only where a label is exposed with another name.
+pub(crate) fn doubles(series: &[Series], reserved: Vec<&str>) -> Vec<usize> {
+    let mut names = LabelNames::new(reserved);
+    let mut is_renamed = |series: &Series| {
+        let exposed = names.of(&series.labels).iter();
+        exposed
+            .zip(&series.labels)
+            .any(|(name, label)| *name != *label.name)
+    };
+    if !series.iter().any(&mut is_renamed) {
+        return Vec::new();
+    }
+    let mut seen = HashSet::new();
+    let mut is_double = |series: &Series| {
+        let exposed = names.of(&series.labels).iter().cloned();
+        let mut labels: Vec<(String, &str)> = exposed
+            .zip(series.labels.iter().map(|label| &*label.value))
+            .collect();
+        labels.sort_unstable();
+        !seen.insert(
+            labels
+                .iter()
+                .map(|(name, value)| format!("{name:?}={value:?},"))
+                .collect::<String>(),
+        )
+    };
+    (0..series.len())
+        .filter(|&at| is_double(&series[at]))
+        .collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ mod deadline;
 pub mod demo;
 mod error;
 pub mod escape;
-mod gzip;
 mod json;
 mod label;
 mod landing;
@@ -23,6 +22,7 @@ pub mod negotiate;
 pub mod number;
 mod openmetrics;
 mod own;
+mod pack;
 mod page;
 mod plan;
 pub mod protobuf;
@@ -33,13 +33,15 @@ mod share;
 mod sheet;
 pub mod source;
 pub mod text;
+mod wanted;
 mod wire;
 
 pub use error::Error;
 pub use landing::landing_page;
 pub use limits::Limits;
 pub use own::push_own_metrics;
-pub use plan::Conflict;
+pub use plan::{Cause, Conflict};
+pub use wanted::Wanted;
 
 /// Tells the operator something, on a line of its own.
 ///

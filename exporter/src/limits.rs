@@ -13,6 +13,8 @@ pub struct Limits {
     pub response_timeout: Duration,
     /// Connections at a time.
     pub connections: u32,
+    /// Scrapes at a time, each from its request until the client has taken the page.
+    pub scrapes: u32,
     /// Bytes of a request's line and headers.
     pub header_bytes: usize,
 }
@@ -24,6 +26,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             response_timeout: Duration::from_secs(30),
             connections: 128,
+            scrapes: 40,
             header_bytes: 16 * 1024,
         }
     }

@@ -5,13 +5,15 @@ use tachograph::{LossClass, Number, Removals};
 use crate::negotiate::Format;
 use crate::number::push_number;
 use crate::openmetrics::{self, Declared};
+use crate::plan::Cause;
 use crate::plan::{push_header, push_label};
 use crate::protobuf::{self, Heading};
-use crate::report::{Digest, Report, State};
+use crate::report::{ConflictReport, Digest, Report, State};
+use crate::wanted::Wanted;
 
-/// Appends the exporter's own families, by name, unless `format` is JSON. Writers cannot register names with
-/// their prefix.
-pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format) {
+/// Appends those of the exporter's own families that are `wanted`, by name, unless `format` is JSON. Writers
+/// cannot register names with their prefix.
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format, wanted: &Wanted) {
     if format == Format::Json {
         return;
     }
@@ -19,6 +21,7 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format) {
         out,
         report,
         format,
+        wanted,
     };
     own.damage();
     own.exporter();
@@ -35,6 +38,7 @@ struct Own<'a> {
     out: &'a mut Vec<u8>,
     report: &'a Report,
     format: Format,
+    wanted: &'a Wanted,
 }
 
 /// The lines of one family.
@@ -81,6 +85,9 @@ impl<'a> Own<'a> {
         help: &str,
         write: impl FnOnce(&mut Samples<'_>, &'a Report),
     ) {
+        if !self.wanted.includes(name, kind) {
+            return;
+        }
         let (format, report) = (self.format, self.report);
         let write = |out: &mut Vec<u8>| {
             let mut samples = Samples {
@@ -135,10 +142,21 @@ impl<'a> Own<'a> {
 
     fn damage(&mut self) {
         self.digests(
+            "tachograph_damage",
+            "gauge",
+            "Records of the segment that were skipped, by what is wrong with them.",
+            |samples, segment, digest| {
+                for ((table, reason), &count) in &digest.damage {
+                    let labels = [("segment", segment), ("table", table), ("reason", reason)];
+                    samples.count(&labels, count);
+                }
+            },
+        );
+        self.digests(
             "tachograph_damaged_records",
             "gauge",
             "Records of the segment that were skipped because they made no sense.",
-            |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged),
+            |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged()),
         );
     }
 
@@ -156,12 +174,15 @@ impl<'a> Own<'a> {
         self.family(
             "tachograph_exporter_conflicts",
             "gauge",
-            "Families that are not shown because their name is taken by another type, unit or family.",
+            "Families, or series of them, that are not shown because their name is taken.",
             |samples, report| {
                 for segment in &report.segments {
-                    let conflicts = &report.conflicts;
-                    let here = conflicts.iter().filter(|it| it.segment == segment.label);
-                    samples.count(&[("segment", &segment.label)], here.count());
+                    for cause in Cause::ALL {
+                        let is_it =
+                            |it: &&ConflictReport| it.segment == segment.label && it.cause == cause;
+                        let labels = [("segment", &*segment.label), ("reason", cause.name())];
+                        samples.count(&labels, report.conflicts.iter().filter(is_it).count());
+                    }
                 }
             },
         );
@@ -170,6 +191,16 @@ impl<'a> Own<'a> {
             "gauge",
             "Time it took to read the segments and to render their families for this page.",
             |samples, report| samples.add(&[], Number::Float(report.duration.as_secs_f64())),
+        );
+        self.family(
+            "tachograph_exporter_scrapes_refused_total",
+            "counter",
+            "Scrapes that were answered 503: too many at a time, or not ready in the time that the scraper waits.",
+            |samples, report| {
+                for (reason, count) in report.refusals.each() {
+                    samples.add(&[("reason", reason)], Number::Unsigned(count));
+                }
+            },
         );
         self.family(
             "tachograph_exporter_scrapes_total",
@@ -364,7 +395,7 @@ mod tests {
     use tachograph::{Losses, TableFill};
 
     use super::*;
-    use crate::report::{ConflictReport, SegmentReport};
+    use crate::report::{Refusals, SegmentReport};
 
     fn report() -> Report {
         let digest = Digest {
@@ -384,7 +415,7 @@ mod tests {
             losses: Losses::default(),
             removals: Removals::default(),
             overflowed: vec![("requests_total".into(), 3)],
-            damaged: 0,
+            damage: [(("series".into(), "odd".into()), 2)].into(),
         };
         let segment = |label: &str, state, digest| SegmentReport {
             path: label.into(),
@@ -399,17 +430,19 @@ mod tests {
             ],
             conflicts: vec![ConflictReport {
                 segment: "a".into(),
+                cause: Cause::Unit,
                 family: "x".into(),
                 reason: "taken".into(),
             }],
             scrapes: 4,
+            refusals: Refusals { busy: 3, late: 1 },
             duration: Duration::from_micros(1500),
         }
     }
 
     fn page_bytes(format: Format) -> Vec<u8> {
         let mut out = Vec::new();
-        push_own_metrics(&mut out, &report(), format);
+        push_own_metrics(&mut out, &report(), format, &Wanted::default());
         out
     }
 
@@ -421,9 +454,13 @@ mod tests {
     fn every_family_is_there_in_order() {
         let page = page(Format::Text);
         for line in [
-            "tachograph_damaged_records{segment=\"a\"} 0",
-            "tachograph_exporter_conflicts{segment=\"a\"} 1",
-            "tachograph_exporter_conflicts{segment=\"b\\\"\"} 0",
+            "tachograph_damage{segment=\"a\",table=\"series\",reason=\"odd\"} 2",
+            "tachograph_damaged_records{segment=\"a\"} 2",
+            "tachograph_exporter_conflicts{segment=\"a\",reason=\"unit\"} 1",
+            "tachograph_exporter_conflicts{segment=\"a\",reason=\"type\"} 0",
+            "tachograph_exporter_conflicts{segment=\"b\\\"\",reason=\"unit\"} 0",
+            "tachograph_exporter_scrapes_refused_total{reason=\"busy\"} 3",
+            "tachograph_exporter_scrapes_refused_total{reason=\"late\"} 1",
             "tachograph_exporter_scrape_duration_seconds 0.0015",
             "tachograph_exporter_scrapes_total 4",
             "tachograph_family_overflowed_total{segment=\"a\",family=\"requests_total\"} 3",

@@ -57,7 +57,7 @@ impl Server {
         Ok(Server {
             listeners,
             shared: Shared {
-                routes: Arc::new(Routes::new(sources, created)),
+                routes: Arc::new(Routes::new(sources, created, limits.scrapes)),
                 limits,
                 permits: Arc::new(Semaphore::new(limits.connections as usize)),
             },

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use tachograph::{Buckets, GaugeMode, SegmentOptions, Unit, Writer};
+use tachograph_exporter::Wanted;
 use tachograph_exporter::protobuf::ProtobufRenderer;
 
 /// Written from `io/prometheus/client/metrics.proto`.
@@ -101,7 +102,11 @@ fn writer() -> Writer {
 fn families(writer: &Writer) -> Vec<Family> {
     let snapshot = writer.snapshot().unwrap();
     let mut page = b"an earlier page".to_vec();
-    ProtobufRenderer::default().render_over(&[(Some("s"), &snapshot)], &mut page);
+    ProtobufRenderer::default().render_over(
+        &[(Some("s"), &snapshot)],
+        &Wanted::default(),
+        &mut page,
+    );
     let mut rest = page.as_slice();
     let mut families = Vec::new();
     while !rest.is_empty() {
