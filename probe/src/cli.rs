@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::filter::{Glob, LabelFilter};
+use crate::lint;
 use crate::units;
 
 /// Shows what a tachograph segment holds: metrics, processes and health.
@@ -83,6 +84,9 @@ pub(crate) enum Command {
     /// Print everything as one JSON document, or in full with --format text
     #[command(after_help = DUMP_EXAMPLES)]
     Dump,
+    /// Judge a page of any exporter by the rules of its format
+    #[command(after_help = lint::EXAMPLES)]
+    Lint(lint::Lint),
 }
 
 const LS_EXAMPLES: &str = "\

@@ -9,6 +9,7 @@ mod context;
 mod failure;
 mod filter;
 mod follow;
+mod lint;
 mod rates;
 mod screen;
 mod source;
@@ -48,5 +49,6 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Procs => commands::procs::run(context),
         Command::Check => commands::check::run(context),
         Command::Dump => commands::dump::run(context),
+        Command::Lint(arguments) => lint::run(&arguments, context),
     }
 }

@@ -10,7 +10,7 @@ const UPDATE: &str = "UPDATE_HELP";
 #[test]
 fn help_is_what_was_reviewed() {
     let mut found = String::new();
-    for name in ["", "ls", "get", "watch", "procs", "check", "dump"] {
+    for name in ["", "ls", "get", "watch", "procs", "check", "dump", "lint"] {
         let arguments = [name, "--help"];
         let run = run(command(&arguments[usize::from(name.is_empty())..]));
         assert_eq!(run.code, Some(0), "{name}");
@@ -33,7 +33,7 @@ fn help_is_what_was_reviewed() {
 
 #[test]
 fn every_command_has_examples() {
-    for name in ["ls", "get", "watch", "procs", "check", "dump"] {
+    for name in ["ls", "get", "watch", "procs", "check", "dump", "lint"] {
         let run = run(command(&[name, "--help"]));
         assert!(
             run.stdout.contains("Examples:\n  tachograph-probe "),

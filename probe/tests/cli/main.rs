@@ -3,6 +3,7 @@
 mod failures;
 mod health;
 mod help;
+mod lint;
 mod support;
 mod values;
 mod watch;
