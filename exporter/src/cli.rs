@@ -1,12 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser};
 
-use crate::limits::Limits;
+use crate::config::{Address, time};
 
 /// Serves the metrics of tachograph segments to Prometheus.
 ///
@@ -20,20 +19,40 @@ use crate::limits::Limits;
     after_help = EXAMPLES
 )]
 pub struct Arguments {
+    /// A file with what stands here and more (docs/EXPORTER.md lists its keys)
+    ///
+    /// What is given here or in the environment wins over the file; lists replace the file's list.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "demo",
+        help_heading = "Configuration"
+    )]
+    pub config: Option<PathBuf>,
+
+    /// Say whether the configuration makes sense, and exit with 0 or 1
+    #[arg(long, conflicts_with = "demo", help_heading = "Configuration")]
+    pub check_config: bool,
+
+    /// Print the configuration that results from file, environment and arguments, without secrets, and exit
+    #[arg(long, conflicts_with = "demo", help_heading = "Configuration")]
+    pub print_config: bool,
+
     /// A segment, or a folder whose `*.seg` files are all served [default: $TACHOGRAPH_SEGMENT or
     /// /dev/shm/tachograph-UID/default.seg]
     ///
     /// With more than one, or with a folder, every series gets a `segment` label.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub segment: Vec<PathBuf>,
 
-    /// Where to listen: `host:port`, port 0 picks one; or `unix:PATH`
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    /// Where to listen: `host:port`, port 0 picks one; or `unix:PATH` [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
     pub listen: Vec<Address>,
 
     /// Add a `_created` line to each counter and histogram of OpenMetrics pages
-    #[arg(long, conflicts_with = "demo")]
-    pub openmetrics_created: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        conflicts_with = "demo")]
+    pub openmetrics_created: Option<bool>,
 
     /// Limits of the connections.
     #[command(flatten)]
@@ -63,35 +82,57 @@ pub struct Arguments {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArguments {
-    /// Close a connection whose request has not arrived by then
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
-    pub header_timeout: Duration,
+    /// Close a connection whose request has not arrived by then [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub header_timeout: Option<Duration>,
 
-    /// Close a connection that waits for another request for longer
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
-    pub idle_timeout: Duration,
+    /// Close a connection that waits for another request for longer [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub idle_timeout: Option<Duration>,
 
-    /// Close a connection whose client has not taken the answer by then
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    pub response_timeout: Duration,
+    /// Close a connection whose client has not taken the answer by then [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub response_timeout: Option<Duration>,
 
-    /// Answer 503 to more connections than this
-    #[arg(long, value_name = "N", default_value_t = 128,
-        value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub max_connections: u32,
+    /// Answer 503 to more connections than this [default: 128]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_connections: Option<u32>,
 
-    /// Answer 503 to more scrapes at a time than this
-    #[arg(long, value_name = "N", default_value_t = 40,
-        value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub max_scrapes: u32,
+    /// Answer 503 to more scrapes at a time than this [default: 40]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_scrapes: Option<u32>,
 
-    /// Answer 431 to requests with larger headers
-    #[arg(long, value_name = "BYTES", default_value_t = 16_384,
-        value_parser = clap::value_parser!(u32).range(8_192..=1_048_576))]
-    pub max_header_bytes: u32,
+    /// Answer 431 to requests with larger headers [default: 16384]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(8_192..=1_048_576))]
+    pub max_header_bytes: Option<u32>,
+}
+
+impl Arguments {
+    /// What the command line and the environment say. Ends the process when they make no sense, or ask for help.
+    pub fn get() -> Arguments {
+        let matches = Arguments::command().mut_args(with_variable).get_matches();
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// An option that may also come from the environment.
+fn with_variable(argument: Arg) -> Arg {
+    match argument.get_long() {
+        Some(name) if !name.ends_with("-config") && !name.starts_with("demo") => {
+            let variable = format!(
+                "TACHOGRAPH_EXPORTER_{}",
+                name.replace('-', "_").to_uppercase()
+            );
+            argument.env(variable).hide_env(true)
+        }
+        _ => argument,
+    }
 }
 
 const EXAMPLES: &str = "\
+Each option that configures can also be given in the environment, as TACHOGRAPH_EXPORTER_LISTEN for --listen.
+A list is separated by commas there.
+
 Examples:
   tachograph-exporter --demo
       see it work: four processes record, one page shows them
@@ -100,67 +141,9 @@ Examples:
   tachograph-exporter --segment /dev/shm/shop/ --listen 0.0.0.0:9464
       serve every segment of a folder to other hosts
   tachograph-exporter --segment web.seg --segment jobs.seg --listen unix:/run/metrics.sock
-      serve two segments on a unix socket";
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// `host:port`
-    Tcp(String),
-    /// The path of a unix socket.
-    Unix(PathBuf),
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Address, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err("a path must follow `unix:`".into()),
-                path => Ok(Address::Unix(path.into())),
-            };
-        }
-        let (host, port) = text
-            .rsplit_once(':')
-            .ok_or("give host:port, as in 127.0.0.1:9464, or unix:PATH")?;
-        if host.is_empty() {
-            return Err("give a host, as in 127.0.0.1:9464, or 0.0.0.0:9464 for all".into());
-        }
-        port.parse::<u16>()
-            .map_err(|_| format!("{port:?} is not a port; give 0 to 65535"))?;
-        Ok(Address::Tcp(text.to_owned()))
-    }
-}
-
-impl From<&LimitArguments> for Limits {
-    fn from(given: &LimitArguments) -> Limits {
-        Limits {
-            header_timeout: given.header_timeout,
-            idle_timeout: given.idle_timeout,
-            response_timeout: given.response_timeout,
-            connections: given.max_connections,
-            scrapes: given.max_scrapes,
-            header_bytes: given.max_header_bytes as usize,
-        }
-    }
-}
-
-/// Reads `5s`, `0.5s`, `500ms` or `5`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit_seconds) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1e-3),
-        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .map(|number| number * unit_seconds)
-        .filter(|seconds| *seconds > 0.0)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|time| *time <= Duration::from_secs(86_400))
-        .ok_or_else(|| "give a time up to a day, as in 5s or 500ms".into())
-}
+      serve two segments on a unix socket
+  tachograph-exporter --config exporter.toml --check-config
+      say what is wrong with a configuration, and where";
 
 #[cfg(test)]
 mod tests {
@@ -168,29 +151,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn addresses() {
-        assert_eq!("[::1]:0".parse(), Ok(Address::Tcp("[::1]:0".into())));
-        assert_eq!(
-            "unix:/run/x.sock".parse(),
-            Ok(Address::Unix("/run/x.sock".into()))
-        );
-        for wrong in ["", "9464", ":9464", "host:", "host:70000", "unix:"] {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(parse_time("5s"), Ok(Duration::from_secs(5)));
-        assert_eq!(parse_time("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_time("250ms"), Ok(Duration::from_millis(250)));
-        for wrong in ["", "s", "0", "-1s", "NaN", "inf", "1h", "1e9"] {
-            assert!(parse_time(wrong).is_err(), "{wrong}");
-        }
+        Arguments::command().mut_args(with_variable).debug_assert();
     }
 }

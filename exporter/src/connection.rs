@@ -12,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use crate::config::Limits;
 use crate::deadline::{Deadline, Watched};
-use crate::limits::Limits;
 use crate::routes::Routes;
 
 /// Serves `stream` until the client is done, a limit is reached, or `stop` changes and no request is in
@@ -34,7 +34,7 @@ pub(crate) async fn serve<S>(
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes)
+        .max_buf_size(limits.max_header_bytes as usize)
         .serve_connection(
             TokioIo::new(Watched::new(stream, deadline.clone())),
             service,

@@ -3,9 +3,13 @@
 use std::fmt;
 use std::io;
 
+use crate::config::ConfigError;
+
 /// Why the exporter cannot run.
 #[derive(Debug)]
 pub enum Error {
+    /// The configuration makes no sense. The message names the place.
+    Config(ConfigError),
     /// It cannot listen. Name another address, or stop the program that has this one.
     Listen {
         /// Where.
@@ -31,9 +35,16 @@ impl Error {
     }
 }
 
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Error {
+        Error::Config(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Error::Config(error) => write!(f, "{error}"),
             Error::Listen { address, source } => write!(
                 f,
                 "cannot listen on {address}: {source}; name another address with --listen"
@@ -51,6 +62,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Error::Config(error) => Some(error),
             Error::Listen { source, .. } | Error::System { source, .. } => Some(source),
         }
     }

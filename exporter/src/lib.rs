@@ -7,6 +7,7 @@
 use std::io::Write;
 
 pub mod cli;
+pub mod config;
 mod connection;
 mod deadline;
 pub mod demo;
@@ -15,7 +16,6 @@ pub mod escape;
 mod json;
 mod label;
 mod landing;
-mod limits;
 mod listen;
 mod native;
 pub mod negotiate;
@@ -36,9 +36,9 @@ pub mod text;
 mod wanted;
 mod wire;
 
+pub use config::Config;
 pub use error::Error;
 pub use landing::landing_page;
-pub use limits::Limits;
 pub use own::push_own_metrics;
 pub use plan::{Cause, Conflict};
 pub use wanted::Wanted;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::cli::Address;
+use crate::config::Address;
 use crate::error::Error;
 
 /// A listener that is bound.

@@ -1,18 +1,17 @@
 //! The `tachograph-exporter` command.
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use tachograph_exporter::cli::Arguments;
 use tachograph_exporter::demo::{self, Failure};
 use tachograph_exporter::server::Server;
-use tachograph_exporter::source::Sources;
-use tachograph_exporter::{Error, Limits, tell};
+use tachograph_exporter::{Config, Error, tell};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::get();
     // A segment that is cut short while it is read then gives an error instead of ending the exporter.
     tachograph::install_fault_guard();
     let ended = if arguments.demo_worker {
@@ -39,12 +38,21 @@ fn run_demo(arguments: &Arguments) -> Result<bool, Failure> {
             None => std::env::current_dir()?,
         },
         passes: arguments.demo_passes,
-        listen: arguments.listen.clone(),
-        limits: Limits::from(&arguments.limits),
+        config: Config::load(arguments).map_err(Error::from)?,
     })
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
+    let config = Config::load(arguments)?;
+    if arguments.print_config {
+        // Whoever reads it may have had enough.
+        let _ = write!(std::io::stdout(), "{config}");
+        return Ok(());
+    }
+    if arguments.check_config {
+        tell("the configuration makes sense");
+        return Ok(());
+    }
     // Segments are read on a thread of their own; one more is enough for the sockets.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,28 +61,17 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             what: "event loop",
             source,
         })?;
-    runtime.block_on(serve(arguments))
+    runtime.block_on(serve(&config))
 }
 
-async fn serve(arguments: &Arguments) -> Result<(), Error> {
+async fn serve(config: &Config) -> Result<(), Error> {
     let no_handler = |source| Error::System {
         what: "signal handler",
         source,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(no_handler)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_handler)?;
-    let sources = Sources::new(match arguments.segment.as_slice() {
-        [] => vec![tachograph::default_path()],
-        given => given.to_vec(),
-    });
-    let limits = Limits::from(&arguments.limits);
-    let server = Server::bind(
-        &arguments.listen,
-        limits,
-        sources,
-        arguments.openmetrics_created,
-    )
-    .await?;
+    let server = Server::bind(config).await?;
     for address in server.addresses() {
         tell(&format!("listening on {address}"));
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tachograph::Snapshot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::PageOptions;
 use crate::json;
 use crate::log;
 use crate::negotiate::{Coding, Format};
@@ -64,10 +65,9 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Pages of `sources`, with the `_created` lines of OpenMetrics if they are `created`, for `scrapes_max` at a
-    /// time.
-    pub(crate) fn new(sources: Sources, created: bool, scrapes_max: u32) -> Pages {
-        let scraper = Scraper::new(sources, created);
+    /// Pages of `sources`, as `options` say, for `scrapes_max` at a time.
+    pub(crate) fn new(sources: Sources, options: PageOptions, scrapes_max: u32) -> Pages {
+        let scraper = Scraper::new(sources, options);
         Pages {
             refusals: Arc::clone(&scraper.refusals),
             scraper: Arc::new(Mutex::new(scraper)),
@@ -155,7 +155,7 @@ impl AsRef<[u8]> for Permitted {
 #[derive(Debug)]
 struct Scraper {
     sources: Sources,
-    created: bool,
+    options: PageOptions,
     /// Both text formats, and the last page that was in one.
     text: Option<(TextRenderer, u64)>,
     /// The same for protobuf.
@@ -168,10 +168,10 @@ struct Scraper {
 }
 
 impl Scraper {
-    fn new(sources: Sources, created: bool) -> Scraper {
+    fn new(sources: Sources, options: PageOptions) -> Scraper {
         Scraper {
             sources,
-            created,
+            options,
             text: None,
             protobuf: None,
             scrapes: 0,
@@ -242,7 +242,12 @@ impl Scraper {
                 Format::OpenMetrics => Syntax::OpenMetrics,
                 _ => Syntax::Prometheus,
             };
-            let new = || (TextRenderer::with_created(self.created), 0);
+            let new = || {
+                (
+                    TextRenderer::with_created(self.options.openmetrics_created),
+                    0,
+                )
+            };
             let (renderer, used) = self.text.get_or_insert_with(new);
             *used = self.scrapes;
             renderer.render_as(syntax, &segments, wanted, body);
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_page_is_refused_when_it_is_late_or_one_too_many() {
-        let pages = Pages::new(Sources::new(Vec::new()), false, 2);
+        let pages = Pages::new(Sources::new(Vec::new()), PageOptions::default(), 2);
         let runtime = runtime();
         let patience = Duration::from_millis(5);
         let busy = lock(&pages.scraper);
@@ -341,7 +346,7 @@ mod tests {
 
     #[test]
     fn forms_that_nobody_waits_for_are_not_kept() {
-        let pages = Pages::new(Sources::new(Vec::new()), false, 2);
+        let pages = Pages::new(Sources::new(Vec::new()), PageOptions::default(), 2);
         runtime().block_on(async {
             for at in 0..100 {
                 pages
@@ -355,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let mut scraper = Scraper::new(Sources::new(Vec::new()), false);
+        let mut scraper = Scraper::new(Sources::new(Vec::new()), PageOptions::default());
         scrape(&mut scraper, Format::OpenMetrics);
         scrape(&mut scraper, Format::Protobuf);
         for _ in 0..UNUSED_MAX {

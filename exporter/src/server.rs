@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::cli::Address;
+use crate::config::{Config, Limits};
 use crate::connection;
 use crate::error::Error;
-use crate::limits::Limits;
 use crate::listen::{Listener, Stream};
 use crate::log;
 use crate::routes::Routes;
@@ -40,26 +39,23 @@ struct Shared {
 }
 
 impl Server {
-    /// Binds every address; `created` is whether OpenMetrics pages have `_created` lines.
+    /// Binds every address of `config`.
     ///
     /// # Errors
     /// [`Error::Listen`] for the first address that cannot be bound.
-    pub async fn bind(
-        addresses: &[Address],
-        limits: Limits,
-        sources: Sources,
-        created: bool,
-    ) -> Result<Server, Error> {
+    pub async fn bind(config: &Config) -> Result<Server, Error> {
         let mut listeners = Vec::new();
-        for address in addresses {
+        for address in &config.listen.addresses {
             listeners.push(Listener::bind(address).await?);
         }
+        let limits = config.limits;
+        let sources = Sources::new(config.segments.to_serve());
         Ok(Server {
             listeners,
             shared: Shared {
-                routes: Arc::new(Routes::new(sources, created, limits.scrapes)),
+                routes: Arc::new(Routes::new(sources, config.pages, limits.max_scrapes)),
                 limits,
-                permits: Arc::new(Semaphore::new(limits.connections as usize)),
+                permits: Arc::new(Semaphore::new(limits.max_connections as usize)),
             },
         })
     }
@@ -89,7 +85,7 @@ impl Server {
         let all = self
             .shared
             .permits
-            .acquire_many(self.shared.limits.connections);
+            .acquire_many(self.shared.limits.max_connections);
         if tokio::time::timeout(DRAIN, all).await.is_err() {
             log("some requests did not finish in time; their connections are closed");
         }

@@ -30,8 +30,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tachograph::{Metrics as _, Reader, SegmentOptions, Writer};
 
-use crate::cli::Address;
-use crate::limits::Limits;
+use crate::config::Config;
 use account::Account;
 use crew::{Crew, Event, Start};
 use folder::Folder;
@@ -55,10 +54,8 @@ pub struct Options {
     pub input: PathBuf,
     /// How often; `None` until it is stopped.
     pub passes: Option<u64>,
-    /// Where the exporter listens.
-    pub listen: Vec<Address>,
-    /// The limits of its connections.
-    pub limits: Limits,
+    /// How the exporter serves; what it serves is the demo's affair.
+    pub config: Config,
 }
 
 /// What a run has in common, whether it ends by itself or not. Fields are dropped in this order.
@@ -122,7 +119,7 @@ fn set_up(options: &Options, events: Sender<Event>) -> Result<Stage, Failure> {
     let metrics = SupervisorMetrics::register(&writer)?;
     // The workers' metrics are there, at zero, before the first worker is.
     WorkerMetrics::register(&writer)?;
-    let serving = Serving::start(&options.listen, options.limits, segment.clone(), events)?;
+    let serving = Serving::start(&options.config, segment.clone(), events)?;
     Ok(Stage {
         serving,
         metrics,

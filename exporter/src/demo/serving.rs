@@ -10,10 +10,8 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::crew::Event;
-use crate::cli::Address;
-use crate::limits::Limits;
+use crate::config::Config;
 use crate::server::Server;
-use crate::source::Sources;
 
 /// The server's thread; it ends when this is dropped.
 #[derive(Debug)]
@@ -27,9 +25,7 @@ pub(crate) struct Serving {
 
 /// What the thread needs.
 struct Start {
-    listen: Vec<Address>,
-    limits: Limits,
-    segment: PathBuf,
+    config: Config,
     events: Sender<Event>,
     stopped: Arc<OnceLock<()>>,
     stop: oneshot::Receiver<()>,
@@ -37,23 +33,22 @@ struct Start {
 }
 
 impl Serving {
-    /// Serves `segment` on the addresses; a signal that asks for the end becomes [`Event::Stop`].
+    /// Serves `segment` as `config` says; a signal that asks for the end becomes [`Event::Stop`].
     ///
     /// # Errors
     /// When an address cannot be bound.
     pub(crate) fn start(
-        listen: &[Address],
-        limits: Limits,
+        config: &Config,
         segment: PathBuf,
         events: Sender<Event>,
     ) -> Result<Serving, Failure> {
         let stopped = Arc::new(OnceLock::new());
         let (stop_sender, stop) = oneshot::channel();
         let (up, came_up) = sync_channel(1);
+        let mut config = config.clone();
+        config.segments.paths = vec![segment];
         let start = Start {
-            listen: listen.to_vec(),
-            limits,
-            segment,
+            config,
             events,
             stopped: Arc::clone(&stopped),
             stop,
@@ -116,8 +111,7 @@ impl Start {
                 }
             });
         }
-        let sources = Sources::new(vec![self.segment]);
-        let server = match Server::bind(&self.listen, self.limits, sources, false).await {
+        let server = match Server::bind(&self.config).await {
             Ok(server) => server,
             Err(error) => return self.up.send(Err(error.to_string())),
         };
