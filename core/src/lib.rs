@@ -75,6 +75,7 @@ mod loss;
 mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
+mod merge;
 #[cfg(all(test, loom))]
 mod models;
 mod offsets;
@@ -126,6 +127,7 @@ pub use histogram::{Histogram, Timer};
 #[cfg(not(all(test, loom)))]
 pub use lease::Lease;
 pub use loss::{Loss, LossClass, Losses};
+pub use merge::{Difference, LeftOut, Merge, Shown};
 #[cfg(not(all(test, loom)))]
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]

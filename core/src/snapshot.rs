@@ -296,7 +296,8 @@ impl Snapshot {
         self.values.len()
     }
 
-    fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
+    /// The value at `index`, of a series of a family with these buckets.
+    pub(crate) fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
         match &self.values[index] {
             Value::Absent => ValueView::Absent,
             Value::Number(number) => ValueView::Number(*number),

@@ -54,6 +54,16 @@ pub struct Arguments {
         conflicts_with = "demo")]
     pub openmetrics_created: Option<bool>,
 
+    /// Add up what several segments have in common instead of telling them apart by a label
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        conflicts_with = "demo")]
+    pub merge_segments: Option<bool>,
+
+    /// Show `process_*` metrics of the processes that write [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        conflicts_with = "demo")]
+    pub process_metrics: Option<bool>,
+
     /// Limits of the connections.
     #[command(flatten)]
     pub limits: LimitArguments,

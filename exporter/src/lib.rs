@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+mod arrange;
 pub mod cli;
 pub mod config;
 mod connection;
@@ -13,6 +14,7 @@ mod deadline;
 pub mod demo;
 mod error;
 pub mod escape;
+mod glob;
 mod json;
 mod label;
 mod landing;
@@ -25,9 +27,11 @@ mod own;
 mod pack;
 mod page;
 mod plan;
+mod processes;
 pub mod protobuf;
 pub mod report;
 mod routes;
+mod rules;
 pub mod server;
 mod share;
 mod sheet;
@@ -38,9 +42,12 @@ mod wire;
 
 pub use config::Config;
 pub use error::Error;
+pub use glob::Glob;
 pub use landing::landing_page;
 pub use own::push_own_metrics;
 pub use plan::{Cause, Conflict};
+pub use processes::Usage;
+pub use rules::{Action, Rule, Rules, Several};
 pub use wanted::Wanted;
 
 /// Tells the operator something, on a line of its own.

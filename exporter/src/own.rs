@@ -7,6 +7,7 @@ use crate::number::push_number;
 use crate::openmetrics::{self, Declared};
 use crate::plan::Cause;
 use crate::plan::{push_header, push_label};
+use crate::processes::Usage;
 use crate::protobuf::{self, Heading};
 use crate::report::{ConflictReport, Digest, Report, State};
 use crate::wanted::Wanted;
@@ -23,6 +24,7 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format, want
         format,
         wanted,
     };
+    own.usages();
     own.damage();
     own.exporter();
     own.overflows();
@@ -135,6 +137,82 @@ impl<'a> Own<'a> {
             for segment in &report.segments {
                 if let Some(digest) = &segment.digest {
                     write(samples, &segment.label, digest);
+                }
+            }
+        });
+    }
+
+    /// What the processes use, under the names that client libraries give it.
+    fn usages(&mut self) {
+        self.usage(
+            "process_cpu_seconds_total",
+            "counter",
+            "Time that the process spent on a CPU.",
+            |it| Some(Number::Float(it.cpu_seconds)),
+        );
+        self.usage(
+            "process_max_fds",
+            "gauge",
+            "The most files that the process may open.",
+            |it| it.max_files.map(Number::Float),
+        );
+        self.usage(
+            "process_open_fds",
+            "gauge",
+            "Open files of the process.",
+            |it| it.open_files.map(Number::Unsigned),
+        );
+        self.usage(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Memory that the process has.",
+            |it| Some(Number::Unsigned(it.resident_bytes)),
+        );
+        self.usage(
+            "process_start_time_seconds",
+            "gauge",
+            "When the process began, since the Unix epoch.",
+            |it| Some(Number::Float(it.start_seconds)),
+        );
+        self.usage(
+            "process_threads",
+            "gauge",
+            "Threads of the process.",
+            |it| Some(Number::Unsigned(it.threads)),
+        );
+        self.usage(
+            "process_virtual_memory_bytes",
+            "gauge",
+            "Addresses that the process has.",
+            |it| Some(Number::Unsigned(it.virtual_bytes)),
+        );
+    }
+
+    fn usage(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        number: impl Fn(&Usage) -> Option<Number>,
+    ) {
+        let stem = Declared::new(name, kind).name;
+        let is_stem = |taken: &String| taken.strip_suffix("_total").unwrap_or(taken) == stem;
+        if self.report.taken.iter().any(is_stem) {
+            return;
+        }
+        self.family(name, kind, help, |samples, report| {
+            for segment in &report.segments {
+                for usage in &segment.usages {
+                    let (pid, slot) = (usage.pid.to_string(), usage.slot.to_string());
+                    let labels = [
+                        ("segment", &*segment.label),
+                        ("process", &*usage.name),
+                        ("pid", &*pid),
+                        ("slot", &*slot),
+                    ];
+                    if let Some(number) = number(usage) {
+                        samples.add(&labels, number);
+                    }
                 }
             }
         });
@@ -417,8 +495,9 @@ mod tests {
             overflowed: vec![("requests_total".into(), 3)],
             damage: [(("series".into(), "odd".into()), 2)].into(),
         };
-        let segment = |label: &str, state, digest| SegmentReport {
+        let segment = |label: &str, state, digest: Option<Digest>| SegmentReport {
             path: label.into(),
+            usages: digest.is_some().then(usages).unwrap_or_default(),
             label: label.into(),
             state,
             digest,
@@ -434,10 +513,26 @@ mod tests {
                 family: "x".into(),
                 reason: "taken".into(),
             }],
+            taken: vec!["process_threads".into()],
             scrapes: 4,
             refusals: Refusals { busy: 3, late: 1 },
             duration: Duration::from_micros(1500),
         }
+    }
+
+    fn usages() -> Vec<Usage> {
+        vec![Usage {
+            pid: 12,
+            slot: 3,
+            name: "web".into(),
+            cpu_seconds: 1.5,
+            resident_bytes: 4096,
+            virtual_bytes: 8192,
+            threads: 2,
+            start_seconds: 1000.25,
+            open_files: None,
+            max_files: Some(f64::INFINITY),
+        }]
     }
 
     fn page_bytes(format: Format) -> Vec<u8> {
@@ -454,6 +549,9 @@ mod tests {
     fn every_family_is_there_in_order() {
         let page = page(Format::Text);
         for line in [
+            "process_cpu_seconds_total{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} 1.5",
+            "process_max_fds{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} +Inf",
+            "process_resident_memory_bytes{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} 4096",
             "tachograph_damage{segment=\"a\",table=\"series\",reason=\"odd\"} 2",
             "tachograph_damaged_records{segment=\"a\"} 2",
             "tachograph_exporter_conflicts{segment=\"a\",reason=\"unit\"} 1",
@@ -486,6 +584,8 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .collect();
         assert!(names.is_sorted(), "{names:?}");
+        // What cannot be seen, or is a family of a segment, is not there.
+        assert!(!page.contains("process_open_fds") && !page.contains("process_threads"));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tachograph::Snapshot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::PageOptions;
+use crate::arrange::Arranger;
+use crate::config::{Config, PageOptions};
 use crate::json;
 use crate::log;
 use crate::negotiate::{Coding, Format};
@@ -16,6 +17,7 @@ use crate::openmetrics;
 use crate::own::push_own_metrics;
 use crate::pack::pack;
 use crate::plan::{Cause, Conflict};
+use crate::processes::Kernel;
 use crate::protobuf::ProtobufRenderer;
 use crate::report::{ConflictReport, Digest, Refusals, Report, SegmentReport};
 use crate::share::Shared;
@@ -65,9 +67,10 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Pages of `sources`, as `options` say, for `scrapes_max` at a time.
-    pub(crate) fn new(sources: Sources, options: PageOptions, scrapes_max: u32) -> Pages {
-        let scraper = Scraper::new(sources, options);
+    /// Pages of `sources`, as `config` says.
+    pub(crate) fn new(sources: Sources, config: &Config) -> Pages {
+        let scraper = Scraper::new(sources, config);
+        let scrapes_max = config.limits.max_scrapes;
         Pages {
             refusals: Arc::clone(&scraper.refusals),
             scraper: Arc::new(Mutex::new(scraper)),
@@ -164,20 +167,24 @@ struct Scraper {
     spare: Arc<Mutex<Vec<u8>>>,
     /// Conflicts that the log has named.
     told: HashSet<(String, String, Cause)>,
+    arranger: Arranger,
     refusals: Arc<Mutex<Refusals>>,
+    kernel: Kernel,
 }
 
 impl Scraper {
-    fn new(sources: Sources, options: PageOptions) -> Scraper {
+    fn new(sources: Sources, config: &Config) -> Scraper {
         Scraper {
             sources,
-            options,
+            options: config.pages,
             text: None,
             protobuf: None,
             scrapes: 0,
             spare: Arc::default(),
             told: HashSet::new(),
+            arranger: Arranger::new(config.series.clone()),
             refusals: Arc::default(),
+            kernel: Kernel::new(),
         }
     }
 
@@ -197,7 +204,8 @@ impl Scraper {
         self.protobuf.take_if(|(_, used)| is_old(*used));
         let report = Report {
             conflicts,
-            segments: readings.iter().map(report_on).collect(),
+            segments: readings.iter().map(|it| self.report_on(it)).collect(),
+            taken: taken(&readings),
             scrapes: self.scrapes,
             duration: start.elapsed(),
             refusals: *lock(&self.refusals),
@@ -215,6 +223,20 @@ impl Scraper {
         }
     }
 
+    fn report_on(&self, reading: &Reading) -> SegmentReport {
+        let usages = |snapshot: &Snapshot| match self.options.process_metrics {
+            true => self.kernel.usages(snapshot),
+            false => Vec::new(),
+        };
+        SegmentReport {
+            path: reading.path.clone(),
+            label: reading.label.clone(),
+            state: reading.state.clone(),
+            digest: reading.snapshot.as_ref().map(Digest::of),
+            usages: reading.snapshot.as_ref().map(usages).unwrap_or_default(),
+        }
+    }
+
     /// Renders the families of all segments that are `wanted`; tells which could not be shown.
     fn render(
         &mut self,
@@ -228,9 +250,18 @@ impl Scraper {
             .iter()
             .filter_map(|reading| Some((reading.label.as_str(), reading.snapshot.as_ref()?)))
             .collect();
-        let segments: Vec<(Option<&str>, &Snapshot)> = shown
-            .iter()
-            .map(|&(label, snapshot)| (need_label.then_some(label), snapshot))
+        let arranged = self.arranger.arrange(&shown);
+        let (need_label, segments) = match &arranged {
+            None => (need_label, shown.clone()),
+            Some(arranged) => {
+                let snapshots = arranged.snapshots.iter();
+                let snapshots = snapshots.map(|(first, snapshot)| (shown[*first].0, snapshot));
+                (need_label && arranged.by_segment, snapshots.collect())
+            }
+        };
+        let segments: Vec<(Option<&str>, &Snapshot)> = segments
+            .into_iter()
+            .map(|(label, snapshot)| (need_label.then_some(label), snapshot))
             .collect();
         let conflicts: &[Conflict] = if format == Format::Protobuf {
             let (renderer, used) = self.protobuf.get_or_insert_default();
@@ -253,7 +284,8 @@ impl Scraper {
             renderer.render_as(syntax, &segments, wanted, body);
             renderer.conflicts()
         };
-        let conflicts = conflicts.iter().map(|it| ConflictReport {
+        let merged = arranged.iter().flat_map(|it| &it.conflicts);
+        let conflicts = conflicts.iter().chain(merged).map(|it| ConflictReport {
             segment: shown[it.segment].0.to_owned(),
             family: it.family.clone(),
             cause: it.cause,
@@ -273,13 +305,15 @@ impl Scraper {
     }
 }
 
-fn report_on(reading: &Reading) -> SegmentReport {
-    SegmentReport {
-        path: reading.path.clone(),
-        label: reading.label.clone(),
-        state: reading.state.clone(),
-        digest: reading.snapshot.as_ref().map(Digest::of),
-    }
+/// The families of the segments that are called as some of the exporter's own would be.
+fn taken(readings: &[Reading]) -> Vec<String> {
+    let snapshots = readings.iter().filter_map(|it| it.snapshot.as_ref());
+    let families = snapshots.flat_map(|it| &it.directory.families);
+    let names = families.map(|family| &family.name);
+    names
+        .filter(|name| name.starts_with("process_"))
+        .cloned()
+        .collect()
 }
 
 /// The bytes of a page. They go back to the scraper when the last response is written.
@@ -313,6 +347,12 @@ mod tests {
         builder.enable_time().build().unwrap()
     }
 
+    fn two_scrapes() -> Config {
+        let mut config = Config::default();
+        config.limits.max_scrapes = 2;
+        config
+    }
+
     fn form(query: &str) -> Form {
         Form {
             format: Format::Text,
@@ -323,7 +363,8 @@ mod tests {
 
     #[test]
     fn a_page_is_refused_when_it_is_late_or_one_too_many() {
-        let pages = Pages::new(Sources::new(Vec::new()), PageOptions::default(), 2);
+        let config = two_scrapes();
+        let pages = Pages::new(Sources::new(Vec::new()), &config);
         let runtime = runtime();
         let patience = Duration::from_millis(5);
         let busy = lock(&pages.scraper);
@@ -346,7 +387,8 @@ mod tests {
 
     #[test]
     fn forms_that_nobody_waits_for_are_not_kept() {
-        let pages = Pages::new(Sources::new(Vec::new()), PageOptions::default(), 2);
+        let config = two_scrapes();
+        let pages = Pages::new(Sources::new(Vec::new()), &config);
         runtime().block_on(async {
             for at in 0..100 {
                 pages
@@ -360,7 +402,7 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let mut scraper = Scraper::new(Sources::new(Vec::new()), PageOptions::default());
+        let mut scraper = Scraper::new(Sources::new(Vec::new()), &Config::default());
         scrape(&mut scraper, Format::OpenMetrics);
         scrape(&mut scraper, Format::Protobuf);
         for _ in 0..UNUSED_MAX {

@@ -92,6 +92,8 @@ pub enum Cause {
     Type,
     /// The name is that of a family with another unit.
     Unit,
+    /// It was to be merged with a family with other buckets or states.
+    Buckets,
     /// Another family of the segment has the same name once it is escaped.
     Name,
     /// The name is that of a sample of another family.
@@ -104,9 +106,10 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause there is.
-    pub const ALL: [Cause; 6] = [
+    pub const ALL: [Cause; 7] = [
         Cause::Type,
         Cause::Unit,
+        Cause::Buckets,
         Cause::Name,
         Cause::Sample,
         Cause::Series,
@@ -118,6 +121,7 @@ impl Cause {
         match self {
             Cause::Type => "type",
             Cause::Unit => "unit",
+            Cause::Buckets => "buckets",
             Cause::Name => "name",
             Cause::Sample => "sample",
             Cause::Series => "series",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tachograph::{Losses, Removals, Snapshot, TableFill};
 
 use crate::plan::Cause;
+use crate::processes::Usage;
 
 /// One scrape, without the values.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub struct Report {
     pub segments: Vec<SegmentReport>,
     /// The families that are not shown.
     pub conflicts: Vec<ConflictReport>,
+    /// Names of families from `process_` on that the segments have themselves.
+    pub taken: Vec<String>,
     /// How many pages were rendered, this one included.
     pub scrapes: u64,
     /// How long it took to read the segments and to render their families.
@@ -51,6 +54,8 @@ pub struct SegmentReport {
     pub state: State,
     /// What was read, if it was.
     pub digest: Option<Digest>,
+    /// What its living processes use, where that is to be shown.
+    pub usages: Vec<Usage>,
 }
 
 /// Whether a segment can be read.

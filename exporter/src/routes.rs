@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use crate::config::PageOptions;
+use crate::config::Config;
 use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
 use crate::page::{Form, Pages, Refusal};
@@ -33,9 +33,9 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(sources: Sources, options: PageOptions, scrapes_max: u32) -> Routes {
+    pub(crate) fn new(sources: Sources, config: &Config) -> Routes {
         Routes {
-            pages: Pages::new(sources, options, scrapes_max),
+            pages: Pages::new(sources, config),
         }
     }
 

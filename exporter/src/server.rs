@@ -53,7 +53,7 @@ impl Server {
         Ok(Server {
             listeners,
             shared: Shared {
-                routes: Arc::new(Routes::new(sources, config.pages, limits.max_scrapes)),
+                routes: Arc::new(Routes::new(sources, config)),
                 limits,
                 permits: Arc::new(Semaphore::new(limits.max_connections as usize)),
             },

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Exporter, get, read_answer, wait_for_page};
-use tachograph::{SegmentOptions, Writer};
+use tachograph::{Buckets, GaugeMode, SegmentOptions, Writer};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -200,6 +200,65 @@ fn a_name_of_the_exporter_is_its_own() {
     let writer = create(&folder.path().join("x.seg"));
     let refused = writer.gauge("tachograph_segments", "Mine").register();
     assert!(refused.unwrap_err().to_string().contains("the exporter's"));
+}
+
+#[test]
+fn segments_are_added_up_and_rules_applied() {
+    let folder = folder();
+    let config = folder.path().join("exporter.toml");
+    let rules = "[segments]\npaths = ['.']\n[series]\nsegments = 'merge'\nlabels = { zone = 'a' }\n\
+        [[series.rule]]\nname = 'debug_*'\naction = 'drop'\n";
+    fs::write(&config, rules).unwrap();
+    for (name, amount) in [("a.seg", 1), ("b.seg", 2)] {
+        let writer = create(&folder.path().join(name));
+        count(&writer, "jobs_total", amount);
+        count(&writer, "debug_total", 1);
+        let level = writer.gauge("level", "A level").mode(GaugeMode::Latest);
+        level.register().unwrap().set(3);
+        let waits = writer.histogram("wait", "Waits").register().unwrap();
+        waits.record(amount);
+    }
+    let config = config.to_str().unwrap();
+    let exporter = Exporter::start(&["--config", config]);
+    let check = |page: &common::Answer, jobs: &str, count: &str| {
+        assert_eq!(
+            page.sample("jobs_total{zone=\"a\"}"),
+            Some(jobs),
+            "{}",
+            page.body
+        );
+        assert_eq!(page.sample("wait_count{zone=\"a\"}"), Some(count));
+        // There is no later of two segments, and its writer has ended.
+        assert_eq!(page.sample("level{segment=\"a\",zone=\"a\"}"), Some("3"));
+        assert_eq!(page.sample("level{segment=\"b\",zone=\"a\"}"), Some("3"));
+        assert!(!page.body.contains("debug_total"));
+    };
+    check(&exporter.get("/metrics"), "3", "2");
+    count(&create(&folder.path().join("a.seg")), "jobs_total", 7);
+    check(&exporter.get("/metrics"), "10", "2");
+    let writer = create(&folder.path().join("c.seg"));
+    count(&writer, "jobs_total", 10);
+    let other = Buckets::explicit([5]).unwrap();
+    writer
+        .histogram("wait", "Waits")
+        .buckets(other)
+        .register()
+        .unwrap()
+        .record(1);
+    let page = exporter.get("/metrics");
+    check(&page, "20", "2");
+    let conflicts = "tachograph_exporter_conflicts{segment=\"c\",reason=\"buckets\"}";
+    assert_eq!(page.sample(conflicts), Some("1"));
+    // The command line has the last word.
+    let exporter = Exporter::start(&["--config", config, "--merge-segments=false"]);
+    let page = exporter.get("/metrics");
+    assert_eq!(
+        page.sample("jobs_total{segment=\"b\",zone=\"a\"}"),
+        Some("2"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("debug_total"));
 }
 
 #[test]

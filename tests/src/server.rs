@@ -67,6 +67,28 @@ impl Server {
         server
     }
 
+    /// Starts a VictoriaMetrics server that scrapes `target` each second and keeps its files in `folder`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn victoria_metrics(target: SocketAddr, folder: &Path) -> Server {
+        let (config, address) = scraping(target, folder);
+        let child = Command::new("victoria-metrics")
+            .arg(format!("-promscrape.config={}", config.display()))
+            .arg(format!(
+                "-storageDataPath={}",
+                folder.join("data").display()
+            ))
+            .arg(format!("-httpListenAddr={address}"))
+            // Otherwise it answers with values of half a minute ago.
+            .args(["-search.latencyOffset=1ms", "-search.disableCache"])
+            .args(["-loggerLevel=ERROR", "-memory.allowedPercent=5"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("`victoria-metrics` is installed; ./check does it");
+        Server { child, address }
+    }
+
     /// Starts a Prometheus server that scrapes `target` each second and keeps its files in `folder`.
     ///
     /// # Panics
@@ -80,16 +102,7 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn prometheus_with(arguments: &[&str], target: SocketAddr, folder: &Path) -> Server {
-        let config = folder.join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}]\n"
-        );
-        std::fs::write(&config, text).expect("room for a file");
-        // Somebody else could take the port before the server does; then its start fails, and the test.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        drop(listener);
+        let (config, address) = scraping(target, folder);
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -104,6 +117,20 @@ impl Server {
             .expect("`prometheus` is installed; ./check does it");
         Server { child, address }
     }
+}
+
+/// The file that tells a server to scrape `target` each second, and a free address for the server.
+fn scraping(target: SocketAddr, folder: &Path) -> (PathBuf, SocketAddr) {
+    let config = folder.join("prometheus.yml");
+    let text = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    );
+    std::fs::write(&config, text).expect("room for a file");
+    // Somebody else could take the port before the server does; then its start fails, and the test.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    (config, address)
 }
 
 /// A program of this workspace: named by the environment, or beside the tests.

@@ -58,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("labels", &["error", "snapshot", "unit"]),
+    ("merge", &["loss", "schema", "snapshot"]),
     ("rseq", &["layout", "snapshot", "sync"]),
     ("window", &["buckets", "schema", "snapshot", "unit"]),
     (

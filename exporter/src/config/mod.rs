@@ -17,6 +17,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Arguments;
+use crate::rules::{Rules, Several};
 
 pub use fault::ConfigError;
 pub use limits::Limits;
@@ -32,6 +33,8 @@ pub struct Config {
     pub segments: Segments,
     /// How pages are written.
     pub pages: PageOptions,
+    /// Which series are shown, and how.
+    pub series: Rules,
     /// Where to listen.
     pub listen: Listen,
     /// What a client may do.
@@ -50,6 +53,13 @@ impl Config {
         };
         config.segments.overlay(arguments);
         config.pages.overlay(arguments);
+        if let Some(merge) = arguments.merge_segments {
+            config.series.segments = if merge {
+                Several::Merge
+            } else {
+                Several::Label
+            };
+        }
         config.listen.overlay(arguments);
         config.limits.overlay(&arguments.limits);
         Ok(config)
