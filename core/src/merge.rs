@@ -315,7 +315,7 @@ fn combined(kind: Kind, left: Number, right: Number) -> Number {
         (Number::Unsigned(left), Number::Unsigned(right)) => {
             Number::Unsigned(left.wrapping_add(right))
         }
-        (Number::Signed(left), Number::Signed(right)) => Number::Signed(left.wrapping_add(right)),
+        (Number::Signed(left), Number::Signed(right)) => Number::Signed(left.saturating_add(right)),
         (left, right) => Number::Float(left.as_f64() + right.as_f64()),
     }
 }

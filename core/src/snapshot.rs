@@ -137,8 +137,8 @@ pub struct Series {
 pub struct Label {
     /// The name, shared by the series that have it.
     pub name: Arc<str>,
-    /// The value, any UTF-8.
-    pub value: String,
+    /// The value, any UTF-8; shared by many of the series that have it.
+    pub value: Arc<str>,
 }
 
 /// A number as it is recorded, before the family's unit is applied.
@@ -268,14 +268,13 @@ impl Snapshot {
     pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<SeriesView<'_>> {
         let mut wanted = labels.to_vec();
         wanted.sort_unstable();
-        let is_wanted = |series: &Series| {
-            series.labels.len() == wanted.len()
-                && series
-                    .labels
-                    .iter()
-                    .zip(&wanted)
-                    .all(|(label, wanted)| &*label.name == wanted.0 && label.value == wanted.1)
-        };
+        let is_wanted =
+            |series: &Series| {
+                series.labels.len() == wanted.len()
+                    && series.labels.iter().zip(&wanted).all(|(label, wanted)| {
+                        &*label.name == wanted.0 && &*label.value == wanted.1
+                    })
+            };
         self.family(name)?
             .series()
             .find(|view| is_wanted(view.series))

@@ -122,7 +122,7 @@ mod tests {
             .iter()
             .map(|&name| Label {
                 name: name.into(),
-                value: String::new(),
+                value: "".into(),
             })
             .collect();
         LabelNames::new(reserved.to_vec()).of(&labels).to_vec()
@@ -156,7 +156,7 @@ mod tests {
     fn names_are_found_anew_when_the_labels_change() {
         let label = |name: &str| Label {
             name: name.into(),
-            value: String::new(),
+            value: "".into(),
         };
         let mut names = LabelNames::new(vec!["pid"]);
         assert_eq!(names.of(&[label("a")]), ["a"]);

@@ -117,9 +117,9 @@ fn adds_up(kind: Kind) -> bool {
     !is_of_one && !matches!(kind, Kind::StateSet(_))
 }
 
-fn pairs(labels: &[Label]) -> BTreeMap<Arc<str>, String> {
+fn pairs(labels: &[Label]) -> BTreeMap<Arc<str>, Arc<str>> {
     let pairs = labels.iter();
-    let pairs = pairs.map(|label| (Arc::clone(&label.name), label.value.clone()));
+    let pairs = pairs.map(|label| (Arc::clone(&label.name), Arc::clone(&label.value)));
     pairs.collect()
 }
 
@@ -127,7 +127,7 @@ fn pairs(labels: &[Label]) -> BTreeMap<Arc<str>, String> {
 struct View<'a> {
     segment: &'a str,
     name: String,
-    labels: BTreeMap<Arc<str>, String>,
+    labels: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl View<'_> {
@@ -142,7 +142,7 @@ impl View<'_> {
     /// Adds a label; the writer's of that name becomes `exported_<name>`.
     fn add(&mut self, name: &str, value: &str) {
         let mut name: Arc<str> = name.into();
-        let mut value = value.to_owned();
+        let mut value: Arc<str> = value.into();
         while let Some(before) = self.labels.insert(Arc::clone(&name), value) {
             (name, value) = (format!("exported_{name}").into(), before);
         }
@@ -184,7 +184,8 @@ impl Rule {
             }
         }
         for (name, value) in &self.set {
-            view.labels.insert(name.as_str().into(), value.clone());
+            view.labels
+                .insert(name.as_str().into(), value.as_str().into());
         }
     }
 }

@@ -151,8 +151,8 @@ fn canonical(bound: f64) -> String {
 /// The labels of a series as the page shows them, sorted.
 fn exposed(labels: &[Label], more: &[(&str, &str)], is_each: bool) -> Vec<(String, String)> {
     let own = labels.iter().map(|label| match &*label.name {
-        "pid" if is_each => ("exported_pid".to_owned(), label.value.clone()),
-        name => (name.to_owned(), label.value.clone()),
+        "pid" if is_each => ("exported_pid".to_owned(), label.value.to_string()),
+        name => (name.to_owned(), label.value.to_string()),
     });
     let more = more
         .iter()

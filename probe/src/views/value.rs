@@ -198,7 +198,7 @@ impl WindowView {
 
 fn label<'a>(series: &'a Series, name: &str) -> Option<&'a str> {
     let found = series.labels.iter().find(|label| &*label.name == name);
-    found.map(|label| label.value.as_str())
+    found.map(|label| &*label.value)
 }
 
 /// Whether `filter` shows a series with its own labels.
