@@ -25,6 +25,8 @@ pub const BOUNDS_NANOS: [u64; 12] = [
 pub const METHODS: [&str; 4] = ["GET", "PUT", "POST", "DELETE"];
 /// Values of the second label of the 16 series.
 pub const STATUSES: [&str; 4] = ["200", "404", "429", "500"];
+/// The trace of every exemplar.
+pub const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// Names of the labels of the many series of a page.
 pub const PAGE_LABELS: [&str; 3] = ["method", "endpoint", "instance"];
 

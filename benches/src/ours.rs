@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tachograph::{
     Buckets, Counter, FamilyHandle, Histogram, LabelSet, LabelValue, Labelled, Reader,
-    SegmentOptions, Snapshot, Unit, Writer,
+    SegmentOptions, Snapshot, SpanContext, Traced, Unit, Writer,
 };
 use tempfile::TempDir;
 
@@ -168,6 +168,31 @@ pub fn histogram() -> impl FnMut(usize) + Clone + Send {
 /// A log-linear histogram of 3 % precision.
 pub fn log_linear_histogram() -> impl FnMut(usize) + Clone + Send {
     record(Buckets::default())
+}
+
+/// A log-linear histogram whose series keep exemplars.
+fn traced() -> Traced<Histogram> {
+    writer()
+        .histogram("request_duration_seconds", "Time")
+        .unit(Unit::NANOSECONDS)
+        .exemplars()
+        .register()
+        .unwrap()
+}
+
+/// The same where exemplars are kept, and none is left.
+pub fn traced_log_linear_histogram() -> impl FnMut(usize) + Clone + Send {
+    let histogram = traced();
+    let nanos = &*input::NANOS;
+    move |at| histogram.record(nanos[at])
+}
+
+/// The same where each value comes with an exemplar.
+pub fn exemplars() -> impl FnMut(usize) + Clone + Send {
+    let histogram = traced();
+    let nanos = &*input::NANOS;
+    let span = SpanContext::from_traceparent(input::TRACEPARENT).unwrap();
+    move |at| histogram.record_with_exemplar(nanos[at], &span)
 }
 
 /// A gauge, its values summed over the living processes.

@@ -17,7 +17,7 @@ use criterion::{
 use crate::input::INPUTS;
 
 /// Every workload, in the order of the table.
-pub const WORKLOADS: [&str; 36] = [
+pub const WORKLOADS: [&str; 38] = [
     "counter add, 1 thread",
     "counter add, 2 threads, one series",
     "counter add, random of 16 series, 1 thread",
@@ -32,6 +32,8 @@ pub const WORKLOADS: [&str; 36] = [
     "histogram record, log-linear, 2 threads",
     "histogram record, 12 bounds, 1 thread",
     "histogram record, 12 bounds, 2 threads",
+    "histogram record with an exemplar each time, 1 thread",
+    "histogram record with an exemplar each time, 2 threads",
     "gauge set, 1 thread",
     "gauge set, 2 threads",
     "attach a reader",

@@ -11,6 +11,16 @@ pub(super) fn run(criterion: &mut Criterion) {
     log_linear(criterion, "histogram record, log-linear, 2 threads", 2);
     bounds(criterion, "histogram record, 12 bounds, 1 thread", 1);
     bounds(criterion, "histogram record, 12 bounds, 2 threads", 2);
+    exemplars(
+        criterion,
+        "histogram record with an exemplar each time, 1 thread",
+        1,
+    );
+    exemplars(
+        criterion,
+        "histogram record with an exemplar each time, 2 threads",
+        2,
+    );
 }
 
 fn log_linear(criterion: &mut Criterion, name: &str, threads: usize) {
@@ -24,6 +34,11 @@ fn log_linear(criterion: &mut Criterion, name: &str, threads: usize) {
         limits::plain_log_linear,
     );
     workload.op(Role::Ours, "record", ours::log_linear_histogram);
+    workload.op(
+        Role::Reference,
+        "record where exemplars are kept",
+        ours::traced_log_linear_histogram,
+    );
     workload.op(
         Role::Peer,
         "metriken, no sum",
@@ -65,4 +80,14 @@ fn bounds(criterion: &mut Criterion, name: &str, threads: usize) {
     );
     workload.op(Role::Peer, "metrics with its upkeep", metrics::histogram);
     workload.op(Role::Peer, "measured", measured::histogram);
+}
+
+fn exemplars(criterion: &mut Criterion, name: &str, threads: usize) {
+    let mut workload = Workload::new(criterion, name, threads);
+    workload.op(Role::Ours, "record_with_exemplar", ours::exemplars);
+    workload.op(
+        Role::Peer,
+        "prometheus-client",
+        prometheus_client::exemplars,
+    );
 }

@@ -10,7 +10,8 @@ use crate::expiry::Idle;
 use crate::held::{Held, Hold};
 use crate::index::Found;
 use crate::labels::LabelSet;
-use crate::layout::{PAGE_WORDS, Section, family, header, low_half, series, to_usize};
+use crate::layout::{PAGE_WORDS, Section, family, header, low_half, series, state, to_usize};
+use crate::list::List;
 use crate::loss::Loss;
 use crate::process::{self, Name};
 use crate::proof::step;
@@ -49,8 +50,8 @@ pub(crate) struct Attached {
     pub(crate) bequest: AtomicU64,
     /// Whether the process cannot mark series, and holds a lock instead.
     is_untracked: AtomicU64,
-    /// The shape of each family that this process uses, by family, and that of the sink.
-    shapes: Box<[OnceBox<Shape>]>,
+    /// The shapes of the families that this process uses, and that of the sink.
+    shapes: List<Shape>,
     sink_shape: OnceBox<Shape>,
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct Attached {
 pub(crate) struct Resolved {
     pub(crate) cells: SeriesCells,
     pub(crate) outcome: Outcome,
-    /// The series that is held for it, and its state; none of an overflow series or a sink.
+    /// The series and its state; none of a sink. It is held for it, but for an overflow series: its family is.
     pub(crate) found: Option<Found>,
 }
 
@@ -79,6 +80,8 @@ pub enum Outcome {
 pub(crate) trait Resolve: Sized {
     /// The type of its families where they do not say otherwise.
     const KIND: Kind;
+    /// Whether its families keep exemplars.
+    const KEEPS_EXEMPLARS: bool = false;
 
     /// The handle of a resolved series; `None` where its cells lie outside the segment.
     fn resolve(
@@ -93,21 +96,21 @@ pub(crate) trait Resolve: Sized {
 
 impl Attached {
     pub(crate) fn new(segment: Segment, name: Name) -> Attached {
-        let families = to_usize(segment.extent(Section::Families).capacity);
+        let marks = to_usize(segment.extent(Section::Marks).capacity) * 64;
         let own_cells = segment.extent(Section::ProcessCells).capacity;
         let attached = Attached {
             own_cells: AtomicU64::new(PAGE_WORDS as u64),
             starts_at_zero: (0..own_cells.div_ceil(64))
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            held: Held::new(to_usize(segment.extent(Section::Series).capacity)),
+            held: Held::new(marks),
             idle: Idle::new(to_usize(segment.extent(Section::Series).capacity)),
             heir: AtomicU64::new(0),
             bequest: AtomicU64::new(0),
             is_untracked: AtomicU64::new(0),
             slot: AtomicU64::new(0),
             run: AtomicU64::new(0),
-            shapes: (0..families).map(|_| OnceBox::new()).collect(),
+            shapes: List::new(),
             sink_shape: OnceBox::new(),
             segment,
             name,
@@ -322,6 +325,7 @@ impl Attached {
                 sharded: sink_cell(known),
                 own: 0,
                 shared: 0,
+                exemplars: 0,
             },
             outcome: Outcome::Sink,
             found: None,
@@ -331,27 +335,24 @@ impl Attached {
         };
         let word = &words[family::OVERFLOW];
         let made = self.overflow_made(index, word);
-        // It is never removed: its state does not matter.
-        let found = |record| Found { record, state: 0 };
         made.or_else(|| self.make_overflow((index, known), labels, word))
-            .and_then(|record| {
-                self.with_own_cells(known, found(record), Outcome::Overflow)
-                    .ok()
-            })
-            .map_or(sink, |resolved| Resolved {
-                found: None,
-                ..resolved
-            })
+            .and_then(|found| self.with_own_cells(known, found, Outcome::Overflow).ok())
+            .unwrap_or(sink)
     }
 
     /// The overflow series that the family's word names, if that is one of the family.
-    fn overflow_made(&self, family: u32, word: &AtomicU64) -> Option<u32> {
+    fn overflow_made(&self, family: u32, word: &AtomicU64) -> Option<Found> {
         // Pairs with the Release in `make_overflow`: whoever sees the number finds a complete record.
         let record = word.load(acquire("overflow seen")).checked_sub(1)?;
         let record = low_half(record);
         let words = self.segment.entry(Section::Series, record, series::WORDS)?;
         let is_of_family = series_family(words) == family;
-        check("overflow is of its family", is_of_family).then_some(record)
+        let found = Found {
+            record,
+            state: words[series::STATE].load(Ordering::Relaxed),
+        };
+        let is_there = state::of(found.state) == state::PUBLISHED;
+        (is_there && check("overflow is of its family", is_of_family)).then_some(found)
     }
 
     /// Makes the overflow series, unless another process was first: then that one's.
@@ -360,10 +361,9 @@ impl Attached {
         known: (u32, &FamilyRecord),
         labels: &LabelSet,
         word: &AtomicU64,
-    ) -> Option<u32> {
-        let made = self
-            .register(known, &labels.overflow(), Hold::Kept, true)
-            .ok()?;
+    ) -> Option<Found> {
+        let made = self.register(known, &labels.overflow(), Hold::Counted, true);
+        let made = made.ok()?;
         step("overflow-made");
         let _ = one_step("overflow named", word).compare_exchange(
             0,
@@ -371,7 +371,9 @@ impl Attached {
             release("overflow made"),
             Ordering::Relaxed,
         );
-        self.overflow_made(known.0, word).or(Some(made.record))
+        let found = self.overflow_made(known.0, word).unwrap_or(made);
+        self.release(made.record);
+        Some(found)
     }
 
     /// Makes sure that this process has memory for its own cells of a series.
@@ -428,9 +430,11 @@ impl Attached {
             .get_or_init(|| Box::new(Shape::sink(&self.segment)))
     }
 
-    /// The shape of a family, made once a process.
-    pub(crate) fn shape(&'static self, family: u32, known: &FamilyRecord) -> &'static Shape {
-        self.shapes[family as usize].get_or_init(|| Box::new(Shape::new(&self.segment, known)))
+    /// The shape of a family, made once a process. Families come and go; few shapes are all that they have.
+    pub(crate) fn shape(&'static self, known: &FamilyRecord) -> &'static Shape {
+        let is_same = |shape: &Shape| shape.is_of(known);
+        let made = self.shapes.iter().find(|shape| is_same(shape));
+        made.unwrap_or_else(|| self.shapes.add(Shape::new(&self.segment, known), is_same))
     }
 }
 
@@ -451,7 +455,49 @@ pub(crate) fn loss_of(error: &Error) -> Loss {
         Error::Full { table, .. } if *table == Section::Series.name() => Loss::SeriesTable,
         Error::Full { table, .. } if *table == Section::Strings.name() => Loss::Strings,
         Error::Full { table, .. } if *table == Section::Families.name() => Loss::FamilyTable,
+        Error::Removed { .. } => Loss::FamilyRemoved,
         Error::Io { .. } | Error::Changed { .. } => Loss::NoSpace,
         _ => Loss::Cells,
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::layout::process as slot_words;
+    use crate::{GaugeMode, SegmentOptions};
+
+    fn committed(segment: &Segment, slot: u32) -> u64 {
+        let words = segment.entry(Section::Processes, slot, slot_words::WORDS);
+        words.unwrap()[slot_words::CELLS_COMMITTED].load(Ordering::Relaxed)
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn a_slot_for_a_child_has_memory_for_every_own_cell_of_its_parent() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        let levels = writer.gauge("level", "h").family().unwrap();
+        for n in 0..=PAGE_WORDS {
+            levels.with(&[("n", &n.to_string())]).unwrap();
+        }
+        let of_child = File::options().read(true).write(true).open(&path).unwrap();
+        assert_eq!(writer.attached().reserve_slot(Some(&of_child)), Ok(1));
+        assert_eq!(committed(writer.segment(), 1), 2 * PAGE_WORDS as u64);
+    }
+
+    #[test]
+    fn a_child_shows_zero_where_its_parent_did_from_the_start() {
+        let options = SegmentOptions::new().processes(2).cpu_shards(1);
+        let writer = options.heap().unwrap();
+        let sum = writer.gauge("waiting", "h").register().unwrap();
+        let highest = writer.gauge("highest", "h").mode(GaugeMode::Max);
+        let highest = highest.register().unwrap();
+        sum.set(5);
+        highest.set(6);
+        // As a child does; on the heap it gets the same slot, with cleared cells.
+        writer.attached().claim_slot();
+        assert_eq!((sum.value(), highest.value()), (Some(0), None));
     }
 }

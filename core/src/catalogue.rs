@@ -14,7 +14,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{PAGE_WORDS, Section, family, low_half, series, state};
+use crate::layout::{PAGE_WORDS, Section, exemplar, family, low_half, series, state};
 use crate::marks;
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
@@ -152,7 +152,7 @@ impl Catalogue {
         let (first, second) = in_order(
             "series before families",
             (&mut self.series, has_removed),
-            (&mut self.families, false),
+            (&mut self.families, has_removed),
         );
         self.is_stale |= first.0.has_news(segment, first.1);
         self.is_stale |= second.0.has_news(segment, second.1);
@@ -177,8 +177,11 @@ impl Catalogue {
 
     /// How many removed series the process in `slot` may still write to.
     pub(crate) fn waiting_for(&self, segment: &Segment, slot: u32) -> u64 {
-        let waiting = self.waiting.iter();
-        let held = waiting.filter(|&&record| marks::is_marked(segment, slot, record));
+        let marks = self
+            .waiting
+            .iter()
+            .map(|&record| segment.layout.series_mark(record));
+        let held = marks.filter(|&mark| marks::is_marked(segment, slot, mark));
         held.count() as u64
     }
 
@@ -292,15 +295,31 @@ fn read_series(
     budget: &mut Budget,
 ) -> Result<Option<SeriesRecord>, &'static str> {
     budget.take_texts(record::label_bytes(segment, index))?;
-    let Some(found) = record::read_series(segment, index, seen)? else {
+    let Some(mut found) = record::read_series(segment, index, seen)? else {
         return Ok(None);
     };
-    let (family, others) = families
-        .get(&found.family)
-        .ok_or("its family is not there")?;
+    let Some((family, others)) = families.get(&found.family) else {
+        return if is_removed(segment, &found) {
+            Ok(None)
+        } else {
+            Err("its family is not there")
+        };
+    };
     check_cells(segment, family, found.cells)?;
     budget.take_cells(family, others.len())?;
+    if found.cells.exemplars > 0 && !budget.take_exemplars(family) {
+        found.cells.exemplars = 0;
+    }
     Ok(Some(found))
+}
+
+/// Whether the family of a series was removed since the series was seen. Where its record is another family's by now,
+/// the series is gone.
+fn is_removed(segment: &Segment, series: &SeriesRecord) -> bool {
+    let family = segment.entry(Section::Families, series.family, family::WORDS);
+    let words = segment.entry(Section::Series, series.index, series::WORDS);
+    family.is_some_and(|words| record::seen_published(&words[family::STATE]).is_none())
+        || words.is_none_or(|words| record::is_changed(words, series.state))
 }
 
 /// What all records together may take. In a sound segment no two share their texts or cells, so that all
@@ -311,6 +330,7 @@ struct Budget {
     counter_cells: Share,
     histogram_pages: Share,
     own_cells: Share,
+    exemplars: Share,
 }
 
 /// How often a budget holds what there is.
@@ -349,6 +369,7 @@ impl Budget {
             counter_cells: Share::of(words(Section::Counters) / shards),
             histogram_pages: Share::of(words(Section::Histograms) / PAGE_WORDS as u64),
             own_cells: Share::of(segment.extent(Section::ProcessCells).capacity),
+            exemplars: Share::of(words(Section::Exemplars) / exemplar::WORDS as u64),
         }
     }
 
@@ -356,6 +377,12 @@ impl Budget {
         let left = self.text_bytes.checked_sub(bytes);
         self.text_bytes = left.ok_or("its texts are those of other records")?;
         Ok(())
+    }
+
+    /// Whether a series may have its exemplars: it keeps its value without them.
+    fn take_exemplars(&mut self, family: &FamilyRecord) -> bool {
+        let kept = family.placement.exemplars.into();
+        self.exemplars.take(kept, 0).is_ok()
     }
 
     fn take_cells(&mut self, family: &FamilyRecord, others: usize) -> Result<(), &'static str> {
@@ -417,6 +444,11 @@ fn check_cells(
         if is_straddling || first + placement.span_words() as u64 > committed(placement.section) {
             return outside;
         }
+    }
+    let exemplars_end = u64::from(cells.exemplars) + u64::from(placement.exemplars);
+    if exemplars_end * exemplar::WORDS as u64 > committed(Section::Exemplars) && cells.exemplars > 0
+    {
+        return outside;
     }
     let (own, shared) = gauge_cells(known.spec.kind);
     if own > 0 && u64::from(cells.own) + own > segment.extent(Section::ProcessCells).capacity {

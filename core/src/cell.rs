@@ -1,7 +1,7 @@
 //! Where the cells of a series lie: sharded, shared, or a process's own.
 
 use crate::buckets::Buckets;
-use crate::layout::{Layout, PAGE_BYTES, PAGE_WORDS, Section};
+use crate::layout::{Layout, PAGE_BYTES, PAGE_WORDS, Section, exemplar};
 use crate::schema::{GaugeMode, Kind};
 
 /// A histogram costs at most this much over all shards of the CPUs, or it gets fewer, hashed ones.
@@ -22,6 +22,11 @@ pub enum Sharding {
     Hashed(u32),
 }
 
+/// Exemplars of a log-linear histogram: as many as a native histogram should show.
+const LOG_LINEAR_EXEMPLARS: u32 = 10;
+/// Most exemplars of a histogram with explicit bounds, which has one a bucket up to here.
+const EXPLICIT_EXEMPLARS_MAX: u32 = 16;
+
 /// Where the sharded cells of a family's series go, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Placement {
@@ -30,6 +35,8 @@ pub(crate) struct Placement {
     pub(crate) stride_pages: u32,
     pub(crate) cpus: u32,
     pub(crate) fallbacks: u32,
+    /// Exemplars that a series keeps.
+    pub(crate) exemplars: u32,
 }
 
 impl Placement {
@@ -48,7 +55,18 @@ impl Placement {
             stride_pages: pages.max(1),
             cpus,
             fallbacks,
+            exemplars: 0,
         }
+    }
+
+    pub(crate) fn with_exemplars(self, exemplars: u32) -> Placement {
+        Placement { exemplars, ..self }
+    }
+
+    /// Which of its exemplars a histogram keeps for a bucket: each has neighbouring buckets of its own.
+    pub(crate) fn exemplar_of(&self, bucket: usize) -> usize {
+        let buckets = self.cells.saturating_sub(histogram_cell::BUCKETS);
+        exemplar_of(bucket, buckets, self.exemplars)
     }
 
     fn shards(&self) -> u64 {
@@ -101,6 +119,10 @@ impl Placement {
 
     /// Bytes of memory that one series takes.
     pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.exemplars) * exemplar::WORDS as u64 * 8 + self.cell_bytes()
+    }
+
+    fn cell_bytes(&self) -> u64 {
         match self.section {
             Section::Counters => self.cells as u64 * 8 * self.shards(),
             _ => self.entries() * PAGE_BYTES,
@@ -115,6 +137,27 @@ pub(crate) fn sharded_cells(kind: Kind, buckets: Option<&Buckets>) -> usize {
         Kind::Histogram => 1 + buckets.map_or(0, Buckets::count),
         Kind::Gauge(_) | Kind::GaugeF64(_) | Kind::Info | Kind::StateSet(_) => 0,
     }
+}
+
+/// Exemplars of a series of this kind, where its family keeps any.
+pub(crate) fn exemplars(kind: Kind, buckets: Option<&Buckets>) -> u32 {
+    match (kind, buckets) {
+        (Kind::Counter | Kind::CounterF64, _) => 1,
+        (Kind::Histogram, Some(buckets)) => {
+            let most = match buckets.explicit_bounds() {
+                Some(_) => EXPLICIT_EXEMPLARS_MAX,
+                None => LOG_LINEAR_EXEMPLARS,
+            };
+            u32::try_from(buckets.count()).map_or(most, |count| count.min(most))
+        }
+        _ => 0,
+    }
+}
+
+/// Which of `exemplars` one of `buckets` has: neighbouring buckets share one.
+pub(crate) fn exemplar_of(bucket: usize, buckets: usize, exemplars: u32) -> usize {
+    let buckets = buckets.max(1);
+    bucket.min(buckets - 1) * exemplars as usize / buckets
 }
 
 /// The shards of a family: a counter's are the segment's.
@@ -207,6 +250,7 @@ mod tests {
             process_cells: 16,
             counter_cells: 4096,
             histogram_bytes: 1 << 24,
+            exemplars: 16,
         };
         Layout::plan(&capacities, cpus, 2)
     }

@@ -1,6 +1,7 @@
 //! Counters: monotone sums, sharded by CPU.
 
 use crate::attached::{Attached, Resolve, Resolved};
+use crate::home::{Home, says_whether_it_is_live};
 use crate::layout::sink;
 use crate::loss::Loss;
 use crate::record::FamilyRecord;
@@ -13,6 +14,7 @@ use crate::shape::Shape;
 #[derive(Clone, Copy)]
 pub struct Counter {
     cells: ShardedCells<OneCell>,
+    home: Home,
 }
 
 impl Counter {
@@ -38,7 +40,10 @@ impl Counter {
 #[derive(Clone, Copy)]
 pub struct CounterF64 {
     cells: ShardedCells<&'static Shape>,
+    home: Home,
 }
+
+says_whether_it_is_live!(Counter, CounterF64);
 
 impl CounterF64 {
     /// Adds `n` in recorded units. NaN, negative and infinite amounts are refused and counted.
@@ -79,9 +84,10 @@ impl Resolve for Counter {
         resolved: &Resolved,
     ) -> Option<Counter> {
         let geometry = one_cell(attached);
+        let home = Home::of(attached, resolved);
         attached
             .sharded(&known.placement, resolved.cells.sharded, geometry)
-            .map(|cells| Counter { cells })
+            .map(|cells| Counter { cells, home })
     }
 
     fn sink(attached: &'static Attached) -> Counter {
@@ -89,6 +95,7 @@ impl Resolve for Counter {
         let cells = attached.sharded(&placement, sink::COUNTER as u64, one_cell(attached));
         Counter {
             cells: cells.expect("the first block is always there"),
+            home: Home::nowhere(),
         }
     }
 }
@@ -98,13 +105,14 @@ impl Resolve for CounterF64 {
 
     fn resolve(
         attached: &'static Attached,
-        (family, known): (u32, &FamilyRecord),
+        (_, known): (u32, &FamilyRecord),
         resolved: &Resolved,
     ) -> Option<CounterF64> {
-        let shape = attached.shape(family, known);
+        let shape = attached.shape(known);
+        let home = Home::of(attached, resolved);
         attached
             .sharded(shape.placement(), resolved.cells.sharded, shape)
-            .map(|cells| CounterF64 { cells })
+            .map(|cells| CounterF64 { cells, home })
     }
 
     fn sink(attached: &'static Attached) -> CounterF64 {
@@ -112,6 +120,7 @@ impl Resolve for CounterF64 {
         let cells = attached.sharded(shape.placement(), sink::COUNTER_F64 as u64, shape);
         CounterF64 {
             cells: cells.expect("the first block is always there"),
+            home: Home::nowhere(),
         }
     }
 }

@@ -51,15 +51,9 @@ pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Erro
                 replace(&segment, options)?;
             }
             Err(Error::NotFound { .. }) => {
-                let segment = unnamed(&path, options)?;
-                match link(&segment, &path) {
-                    Ok(()) => {
-                        step("segment-linked");
-                        return Ok(segment);
-                    }
-                    // Another process was first: attach to its segment.
-                    Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(failure("link", &path, errno.into())),
+                // Where another process was first: attach to its segment.
+                if let Some(segment) = make(&path, options)? {
+                    return Ok(segment);
                 }
             }
             Err(error) => return Err(error),
@@ -69,6 +63,33 @@ pub(crate) fn create_or_attach(options: &SegmentOptions) -> Result<Segment, Erro
         path,
         reason: "it is removed and created again all the time".into(),
     })
+}
+
+/// Creates the segment at the options' path, where there is no file yet.
+pub(crate) fn create(options: &SegmentOptions) -> Result<(), Error> {
+    options.check()?;
+    let path = options.resolved_path();
+    if std::fs::symlink_metadata(&path).is_ok() {
+        return Err(Error::Exists { path });
+    }
+    prepare_folder(&path, options)?;
+    match make(&path, options)? {
+        Some(_) => Ok(()),
+        None => Err(Error::Exists { path }),
+    }
+}
+
+/// A new segment at `path`; `None` where somebody else has put a file there.
+fn make(path: &Path, options: &SegmentOptions) -> Result<Option<Segment>, Error> {
+    let segment = unnamed(path, options)?;
+    match link(&segment, path) {
+        Ok(()) => {
+            step("segment-linked");
+            Ok(Some(segment))
+        }
+        Err(Errno::EEXIST) => Ok(None),
+        Err(errno) => Err(failure("link", path, errno.into())),
+    }
 }
 
 /// Attaches the segment at `path` for reading.
@@ -225,7 +246,14 @@ fn unnamed(path: &Path, options: &SegmentOptions) -> Result<Segment, Error> {
     step("file-sized");
     let boot_id =
         host::boot_id().map_err(|error| failure("read the boot's id for", path, error))?;
-    let segment = Segment::map(file, path, layout, Identity::of_new(boot_id), true)?;
+    let found = file
+        .metadata()
+        .map_err(|error| failure("look at", path, error))?;
+    let identity = Identity {
+        inode: (found.dev(), found.ino()),
+        ..Identity::of_new(boot_id)
+    };
+    let segment = Segment::map(file, path, layout, identity, true)?;
     segment.initialise()?;
     Ok(segment)
 }
@@ -390,6 +418,16 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_is_created_once_and_nobody_is_attached() {
+        let folder = folder();
+        create(&options(&folder)).unwrap();
+        let again = create(&options(&folder));
+        assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+        let segment = attach_read_only(&folder.path().join("a.seg")).unwrap();
+        assert_eq!(crate::lock::slots_used(&segment), 0);
+    }
+
+    #[test]
     fn a_segment_of_another_boot_is_read_but_not_written() {
         let folder = folder();
         let made = create_or_attach(&options(&folder)).unwrap();
@@ -426,6 +464,28 @@ mod tests {
             assert_eq!(replaced.identity.instance == instance, is_there);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_late_replacer_leaves_what_came_since_alone() {
+        let folder = folder();
+        let made = create_or_attach(&options(&folder)).unwrap();
+        age(&made.path);
+        let old = attach_for_replacement(&made.path);
+        let new = unnamed(&old.path, &options(&folder)).unwrap();
+        let instance = new.identity.instance;
+        let hidden = folder.path().join(format!(".{instance:016x}.new"));
+        link(&new, &hidden).unwrap();
+        old.successor().store(instance, Ordering::Relaxed);
+        // Somebody removes the old segment, and another process creates one.
+        std::fs::remove_file(&old.path).unwrap();
+        let fresh = create_or_attach(&options(&folder)).unwrap();
+        replace(&old, &options(&folder)).unwrap();
+        assert!(is_same_file(fresh.file().unwrap(), &old.path));
+    }
+
+    fn attach_for_replacement(path: &Path) -> Segment {
+        read_and_map(open(path, true).unwrap(), path, true).unwrap()
     }
 
     #[test]

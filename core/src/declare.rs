@@ -9,13 +9,14 @@ use crate::histogram::Histogram;
 use crate::options::SegmentOptions;
 use crate::sets::{BoundedSet, LabelSet};
 use crate::snapshot::{HistogramView, Snapshot, ValueView};
+use crate::traced::{Traceable, Traced};
 use crate::writer::{Registration, Writer};
 
 /// A struct of metrics: derive it.
 ///
 /// ```
 /// use tachograph::{
-///     Counter, Dense, Gauge, Histogram, LabelSet, LabelValue, Labelled, Metrics, StateSet,
+///     Counter, Dense, Gauge, Histogram, LabelSet, LabelValue, Labelled, Metrics, StateSet, Traced,
 /// };
 ///
 /// #[derive(Clone, Copy, LabelValue)]
@@ -40,7 +41,7 @@ use crate::writer::{Registration, Writer};
 ///     sent: Labelled<Counter, Endpoint<'static>>,
 ///     /// Time to serve a request.
 ///     #[metric(unit = nanoseconds, buckets = [1_000_000, 10_000_000])]
-///     request_duration_seconds: Histogram,
+///     request_duration_seconds: Traced<Histogram>,
 ///     /// The longest queue of a living process.
 ///     #[metric(mode = max)]
 ///     waiting_requests: Gauge,
@@ -86,6 +87,7 @@ use crate::writer::{Registration, Writer};
 /// | `labels(part = "x")` | constant labels of its series |
 /// | `series_limit = 100` | how many series the family may have |
 /// | `allow_id_labels` | accepts labels such as `user_id` |
+/// | `keep_for = "10m"` | how long a series is kept that nobody writes to: `ms`, `s`, `m`, `h`, `d`, or an expression of type [`std::time::Duration`]; of a [`Labelled`] or [`FamilyHandle`] |
 /// | `mode = max` | of a gauge or state set: `sum`, `min`, `max`, `each`, `latest`, `lasting_sum`, `lasting_min`, `lasting_max`, `lasting_latest` |
 /// | `buckets = […]` | of a histogram: bounds in the recorded unit, `log_linear(precision, highest)`, or an expression of type [`crate::Buckets`] |
 /// | `sharding = …` | of a histogram: an expression of type [`crate::Sharding`] |
@@ -165,7 +167,8 @@ impl Scope {
     }
 }
 
-/// What a field of a declared struct may be: a handle, a [`Labelled`] or [`Dense`] family, or a [`FamilyHandle`].
+/// What a field of a declared struct may be: a handle, [`Traced`] or not, a [`Labelled`] or [`Dense`] family, or a
+/// [`FamilyHandle`].
 ///
 /// Anything else does not compile, nor does a dense family of a set with texts:
 ///
@@ -217,6 +220,13 @@ macro_rules! field {
 field!(
     Counter, CounterF64, Gauge, GaugeF64, Histogram, Info, StateSet
 );
+
+impl<H: Traceable> Field for Traced<H> {
+    type Handle = Traced<H>;
+    fn register(declared: Registration<Traced<H>>) -> Result<Traced<H>, Error> {
+        declared.register()
+    }
+}
 
 impl<H: Handle> Field for FamilyHandle<H> {
     type Handle = H;

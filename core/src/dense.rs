@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::family::{self, Family, Handle};
+use crate::record::FamilySpec;
 use crate::sets::BoundedSet;
 
 /// A family with a series for every combination of some bounded labels: all there from the start, at zero.
@@ -40,20 +41,22 @@ pub struct Dense<H, L> {
 impl<H: Handle, L: BoundedSet> Dense<H, L> {
     /// Registers every combination.
     pub(crate) fn new(family: &Family<H>) -> Result<Dense<H, L>, Error> {
-        if let Some(known) = family.record()
-            && L::COUNT as u64 > known.spec.series_limit
+        let spec = family.record().map(|known| &known.spec);
+        if let Some(spec) = spec
+            && L::COUNT as u64 > spec.series_limit
         {
-            let limit = known.spec.series_limit;
             let reason = format!(
-                "its labels have {} combinations and it may have {limit} series; raise series_limit, \
+                "its labels have {} combinations and it may have {} series; raise series_limit, \
                  or use Labelled, which registers what is used",
-                L::COUNT
+                L::COUNT,
+                spec.series_limit
             );
-            return Err(Error::Invalid {
-                what: "dense family",
-                given: known.spec.name.clone(),
-                reason,
-            });
+            return Err(refused(spec, reason));
+        }
+        if let Some(spec) = spec.filter(|spec| spec.keep_nanos > 0) {
+            let reason =
+                "its handles are kept for good; leave out keep_for, or use Labelled and leases";
+            return Err(refused(spec, reason.to_owned()));
         }
         let register = |index| {
             let texts = L::texts(index);
@@ -71,6 +74,14 @@ impl<H: Handle, L: BoundedSet> Dense<H, L> {
     #[inline(always)]
     pub fn get(&self, labels: L) -> &H {
         &self.handles[labels.index()]
+    }
+}
+
+fn refused(spec: &FamilySpec, reason: String) -> Error {
+    Error::Invalid {
+        what: "dense family",
+        given: spec.name.clone(),
+        reason,
     }
 }
 

@@ -29,6 +29,11 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is a file at the path already: remove it, or name another path.
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file exists but is not a segment, or its header is damaged: remove it or name another path.
     NotASegment {
         /// The file.
@@ -117,6 +122,11 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The family was removed ([`crate::Writer::remove_family`]) since the program took its handle: declare it again.
+    Removed {
+        /// The family.
+        family: String,
+    },
     /// A field of a declared struct could not be registered. The source says why.
     Field {
         /// The struct.
@@ -155,13 +165,12 @@ impl fmt::Display for Error {
                 action,
                 path,
                 source,
-            } => {
-                write!(f, "cannot {action} {}: {source}", path.display())
-            }
+            } => write!(f, "cannot {action} {}: {source}", path.display()),
             Error::Permission { path, needed } => {
                 write!(f, "no permission for {}: {needed}", path.display())
             }
             Error::NotFound { path } => write!(f, "no segment at {}", path.display()),
+            Error::Exists { path } => write!(f, "there is a file at {} already", path.display()),
             Error::NotASegment { path, reason } => {
                 write!(f, "{} is not a usable segment: {reason}", path.display())
             }
@@ -169,11 +178,7 @@ impl fmt::Display for Error {
                 path,
                 found,
                 supported,
-            } => write!(
-                f,
-                "{} has format {found}, this build supports {supported}; update the older program",
-                path.display()
-            ),
+            } => write_version(f, path, found, supported),
             Error::OtherBoot { path } => write!(
                 f,
                 "{} was written before the last boot; remove it or let the writer replace it",
@@ -217,10 +222,24 @@ impl fmt::Display for Error {
             Error::SeriesLimit { family, limit } => {
                 write!(f, "{family} has reached its limit of {limit} series")
             }
+            Error::Removed { family } => write!(f, "{family} was removed; declare it again"),
             Error::Field { set, field, source } => write!(f, "{set}.{field}: {source}"),
             Error::Buckets(message) | Error::Options(message) => f.write_str(message),
         }
     }
+}
+
+fn write_version(
+    f: &mut fmt::Formatter<'_>,
+    path: &Path,
+    found: &str,
+    supported: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "{} has format {found}, this build supports {supported}; update the older program",
+        path.display()
+    )
 }
 
 fn write_no_space(

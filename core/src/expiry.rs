@@ -11,8 +11,8 @@ use crate::layout::{Section, family, header, low_half, series, state};
 use crate::marks::Asker;
 use crate::segment::{Segment, private_words};
 use crate::sync::{AtomicU64, Ordering, acquire};
-use crate::tables::{claimed, entry};
-use crate::{labels, lock, record, removal, supply, text};
+use crate::tables::{self, claimed, entry};
+use crate::{family_removal, lock, record, removal, supply};
 
 /// What one process knows of idle series.
 pub(crate) struct Idle {
@@ -64,8 +64,12 @@ impl Idle {
         }
         let all = 0..claimed(segment, Section::Series, series::WORDS);
         let swept = self.look(segment, all, asker);
+        let families = 0..claimed(segment, Section::Families, family::WORDS);
+        let freed = families
+            .into_iter()
+            .try_for_each(|family| family_removal::reclaim(segment, family, asker).map(|_| ()));
         lock(libc::F_UNLCK);
-        swept
+        freed.and(swept)
     }
 
     /// Looks at the next `count` series.
@@ -75,7 +79,7 @@ impl Idle {
         count: u32,
         asker: Asker,
     ) -> Result<Swept, Error> {
-        let claimed = claimed(segment, Section::Series, series::WORDS);
+        let claimed = tables::claimed(segment, Section::Series, series::WORDS);
         let count = count.min(claimed);
         if count == 0 {
             return Ok(Swept::default());
@@ -83,6 +87,10 @@ impl Idle {
         let next = self.next.fetch_add(count.into(), Ordering::Relaxed);
         let first = low_half(next % u64::from(claimed));
         let end = claimed.min(first + count);
+        let families = tables::claimed(segment, Section::Families, family::WORDS);
+        if let Some(family) = next.checked_rem(families.into()) {
+            family_removal::reclaim(segment, low_half(family), asker)?;
+        }
         self.look(segment, first..end, asker)
     }
 
@@ -121,7 +129,7 @@ impl Idle {
             return false;
         };
         let keep_nanos = family[family::KEEP_NANOS].load(Ordering::Relaxed);
-        if keep_nanos == 0 || is_overflow(segment, words) {
+        if keep_nanos == 0 || removal::is_overflow(segment, words) {
             return false;
         }
         let Some(print) = print_of(segment, family, words, found.state) else {
@@ -137,13 +145,6 @@ impl Idle {
         }
         now.saturating_sub(since.load(Ordering::Relaxed)) >= keep_nanos
     }
-}
-
-fn is_overflow(segment: &Segment, words: &[AtomicU64]) -> bool {
-    let text = record::series_labels(words, record::arena(segment));
-    let bytes = text.and_then(|(words, bytes)| text::load(words, bytes));
-    let labels = bytes.and_then(|bytes| labels::decode(&bytes));
-    labels.is_none_or(|labels| labels::is_overflow(&labels))
 }
 
 /// A number for what all cells of a series hold, another one whenever one of them changes; never 0.

@@ -18,7 +18,7 @@ use crate::sets::{self, LabelSet};
 use crate::sync::{AtomicU64, Ordering};
 
 /// What a program holds to record: one of [`crate::Counter`], [`crate::CounterF64`], [`crate::Gauge`],
-/// [`crate::GaugeF64`], [`crate::Histogram`], [`crate::Info`] and [`crate::StateSet`].
+/// [`crate::GaugeF64`], [`crate::Histogram`], [`crate::Info`] and [`crate::StateSet`], or [`crate::Traced`] of one.
 #[expect(private_bounds, reason = "only this crate makes handles")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handle",
@@ -36,7 +36,7 @@ pub struct FamilyHandle<H> {
     pub(crate) family: Arc<Family<H>>,
 }
 
-/// A family as this process uses it.
+/// A family as this process uses it, held until it is dropped.
 pub(crate) struct Family<H> {
     attached: &'static Attached,
     /// `None` where not even the family could be registered.
@@ -59,8 +59,13 @@ static FOR_GOOD: AtomicU64 = AtomicU64::new(0);
 impl<H: Copy> Known<H> {
     /// The handle, unless its series was removed.
     #[inline(always)]
-    fn live(self) -> Option<H> {
-        (self.state.load(Ordering::Relaxed) == self.found).then_some(self.handle)
+    fn live(&self) -> Option<H> {
+        self.is_live().then_some(self.handle)
+    }
+
+    #[inline(always)]
+    fn is_live(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == self.found
     }
 }
 
@@ -116,19 +121,32 @@ impl<H: Handle> Family<H> {
 
     /// Registers a series or finds it, and counts where it had to go elsewhere.
     pub(crate) fn resolve(&self, labels: &Canonical) -> (H, Outcome) {
-        let (handle, outcome, _) = self.resolve_held(labels, Hold::Kept);
+        let (handle, outcome, _) = self.resolve_held(labels, None, Hold::Kept);
         (handle, outcome)
     }
 
-    /// As `resolve`, with the series that is held for the handle.
+    /// As `resolve`, with the series that is held for the handle, unless it is refused already.
     pub(crate) fn resolve_held(
         &self,
         labels: &Canonical,
+        refused: Option<Loss>,
         hold: Hold,
     ) -> (H, Outcome, Option<Found>) {
-        let (handle, outcome, found, refusal) = self.resolve_uncounted(labels, None, hold);
+        let (handle, outcome, found, refusal) = self.resolve_uncounted(labels, refused, hold);
         self.count(refusal);
         (handle, outcome, found)
+    }
+
+    /// Registers a series or finds it, or says why not.
+    pub(crate) fn try_resolve(&self, labels: &Canonical) -> Result<H, Error> {
+        let attached = self.attached;
+        let outside =
+            || Error::not_a_segment(&attached.segment.path, "a series' cells lie outside");
+        let (index, record) = self.known.as_ref().ok_or_else(outside)?;
+        let family = (*index, record);
+        let resolved = attached.try_resolve(family, labels, Hold::Kept)?;
+        attached.hold_family(*index, Hold::Kept);
+        H::resolve(attached, family, &resolved).ok_or_else(outside)
     }
 
     /// Registers a series or finds it, unless it is refused already. A refusal is left to be counted.
@@ -148,6 +166,9 @@ impl<H: Handle> Family<H> {
             None => self.attached.resolve(family, labels, hold),
         };
         let is_series = resolved.outcome != Outcome::Sink;
+        if is_series {
+            self.attached.hold_family(*index, hold);
+        }
         let handle = is_series.then(|| H::resolve(self.attached, family, &resolved));
         match handle.flatten() {
             Some(handle) => (handle, resolved.outcome, resolved.found, refusal),
@@ -236,20 +257,24 @@ impl<H: Handle> Family<H> {
         }
     }
 
+    /// The canonical set of one of a type; that of the overflow series, and why, where a value is too long.
+    pub(crate) fn typed<L: LabelSet>(&self, labels: &L) -> (Canonical, Option<Loss>) {
+        let texts = sets::texts(labels);
+        match self.canonical(&pairs::<L>(&texts)) {
+            Ok(canonical) => (canonical, None),
+            Err(_) => {
+                let names = self.constant.with_names::<L>();
+                let names = names.expect("they were checked at registration");
+                (names, Some(Loss::LabelTooLong))
+            }
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn learn_typed<L: LabelSet>(&self, missed: Option<Missed>, labels: &L) -> H {
         let resolve = || {
-            let texts = sets::texts(labels);
-            let overflow = || {
-                let names = self.constant.with_names::<L>();
-                names.expect("they were checked at registration")
-            };
-            let (canonical, refused) = match self.canonical(&pairs::<L>(&texts)) {
-                Ok(canonical) => (canonical, None),
-                // The names were checked at registration: a value is too long.
-                Err(_) => (overflow(), Some(Loss::LabelTooLong)),
-            };
+            let (canonical, refused) = self.typed(labels);
             self.known(&canonical, refused)
         };
         match missed {
@@ -259,12 +284,27 @@ impl<H: Handle> Family<H> {
     }
 }
 
+/// A handle that was learnt, in memory of its own: where it shared some with handles that were found, those would go
+/// through memory too.
+#[inline(always)]
+fn apart<H: Copy>(handle: H) -> H {
+    *std::hint::black_box(&handle)
+}
+
 /// The names of a set with these values.
 pub(crate) fn pairs<'a, L: LabelSet>(
     texts: &'a [Cow<'static, str>],
 ) -> Vec<(&'static str, &'a str)> {
     let names = L::NAMES.iter().copied();
     names.zip(texts.iter().map(|text| &**text)).collect()
+}
+
+impl<H> Drop for Family<H> {
+    fn drop(&mut self) {
+        if let Some((index, _)) = &self.known {
+            self.attached.release_family(*index);
+        }
+    }
 }
 
 impl<H: Handle> Family<H> {
@@ -294,7 +334,7 @@ impl<H: Handle> FamilyHandle<H> {
         };
         match known {
             Some(handle) => Ok(handle),
-            None => self.family.learn_pairs(labels),
+            None => self.family.learn_pairs(labels).map(apart),
         }
     }
 }
@@ -330,20 +370,20 @@ pub struct Labelled<H, L> {
 }
 
 impl<H: Handle, L: LabelSet> Labelled<H, L> {
-    /// The handle of the series with these labels. It can be kept.
+    /// The handle of the series with these labels. It can be kept, and keeps the series' memory until the process
+    /// ends: for label sets that come and go there is [`Labelled::lease`].
     ///
     /// Past the family's limit it is that of the overflow series, whose updates are in nobody's way; how many
     /// sets were folded into it is counted in the segment. An empty value means that the label is absent.
     #[inline(always)]
     pub fn with<Q: LabelSet<Static = L>>(&self, labels: &Q) -> H {
         let family = &*self.handle.family;
-        match family.lookup.find(&Typed::new(labels)) {
-            Ok(known) => match known.live() {
-                Some(handle) => handle,
-                None => family.learn_typed(None, labels),
-            },
-            Err(missed) => family.learn_typed(Some(missed), labels),
-        }
+        let missed = match family.lookup.find(&Typed::new(labels)) {
+            Ok(known) if known.is_live() => return known.handle,
+            Ok(_) => None,
+            Err(missed) => Some(missed),
+        };
+        apart(family.learn_typed(missed, labels))
     }
 }
 
@@ -374,5 +414,27 @@ impl<H> std::fmt::Debug for FamilyHandle<H> {
 impl<H, L> std::fmt::Debug for Labelled<H, L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Labelled").field(&self.handle).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::proof::meanwhile;
+    use crate::{Counter, SegmentOptions};
+
+    #[test]
+    fn a_set_that_two_threads_are_refused_at_once_is_counted_once() {
+        let writer = SegmentOptions::new().heap().unwrap();
+        let counter = writer.counter("a_total", "h").series_limit(1);
+        let family: FamilyHandle<Counter> = counter.family().unwrap();
+        family.with(&[("k", "1")]).unwrap();
+        let other = family.clone();
+        let refuse = move || other.with(&[("k", "2")]).unwrap().inc();
+        let _planned = meanwhile::at("overflow-made", refuse);
+        family.with(&[("k", "2")]).unwrap().inc();
+        let snapshot = writer.snapshot().unwrap();
+        assert_eq!(snapshot.losses.count(Loss::SeriesLimit), 1);
+        assert_eq!(snapshot.number("a_total", &[("k", OVERFLOW_VALUE)]), 2.0);
     }
 }

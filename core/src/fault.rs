@@ -194,3 +194,41 @@ fn hand_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) 
         unsafe { std::mem::transmute(handler) };
     handler(signal, info, context);
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::SegmentOptions;
+
+    /// In a process of its own: what the test changes is the process's.
+    #[test]
+    fn a_fault_keeps_errno_when_a_page_cannot_be_laid() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "fault::tests::errno_is_kept"])
+            .output();
+        let output = output.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let is_passed = output.status.success() && text.contains("1 passed");
+        assert!(is_passed, "{output:?}");
+    }
+
+    #[test]
+    #[ignore = "runs in a process of its own"]
+    fn errno_is_kept() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = SegmentOptions::new().path(folder.path().join("a.seg"));
+        let writer = options.attach().unwrap();
+        let segment = writer.segment();
+        segment.file().unwrap().set_len(4096).unwrap();
+        // No page of this size can be laid, so that the whole range becomes one.
+        PAGE_BYTES.store(1 << 63, Ordering::Relaxed);
+        let last = &segment.words()[segment.layout.words - 1];
+        Errno::set_raw(77);
+        let value = last.load(Ordering::Relaxed);
+        let errno = Errno::last_raw();
+        assert_eq!((value, errno), (0, 77));
+        assert!(segment.check_pages().is_err());
+    }
+}

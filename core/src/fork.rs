@@ -40,7 +40,7 @@ use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Every segment that this process writes to.
-static ATTACHED: List = List::new();
+static ATTACHED: List<Attached> = List::new();
 
 /// The segment that is kept already and `is_same` finds, or else this one as `make` attaches it: it is kept for
 /// the rest of the process, and followed through forks.
@@ -51,8 +51,8 @@ pub(crate) fn find_or_keep(
 ) -> &'static Attached {
     let find = || ATTACHED.iter().find(|attached| is_same(attached));
     find().unwrap_or_else(|| {
-        follow_forks();
         begin();
+        follow_forks();
         let kept = find().unwrap_or_else(|| {
             // A child that was forked since the file was opened shares its description, and would share its locks.
             let _ = segment
@@ -65,12 +65,16 @@ pub(crate) fn find_or_keep(
     })
 }
 
+/// Whether the handlers are there. A flag, not a `OnceLock`: a child forked while another thread is inside must not
+/// wait for it.
+static INSTALLED: AtomicU64 = AtomicU64::new(0);
+
+/// In a turn: nobody attaches before the handlers are there.
 fn follow_forks() {
-    // A flag, not a `OnceLock`: a child forked while another thread is inside must not wait for it.
-    static INSTALLED: AtomicU64 = AtomicU64::new(0);
-    if INSTALLED.swap(1, Ordering::Relaxed) == 0 {
+    if INSTALLED.load(Ordering::Relaxed) == 0 {
         // SAFETY: F1: they are such handlers, and live as long as the program.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        INSTALLED.store(1, Ordering::Relaxed);
     }
 }
 
@@ -157,6 +161,8 @@ extern "C" fn in_parent() {
 }
 
 extern "C" fn in_child() {
+    // The thread that installs the handlers may not exist here.
+    INSTALLED.store(1, Ordering::Relaxed);
     let is_ready = is_outermost();
     for attached in ATTACHED.iter() {
         step("fork-in-child");
@@ -251,4 +257,37 @@ fn replace(file: &File, new: &File) -> Option<()> {
 fn close(file: &File) {
     // SAFETY: F1; nothing in the list is ever dropped, so that nobody closes the number again.
     unsafe { libc::close(file.as_raw_fd()) };
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+    use super::*;
+    use crate::{Reader, SegmentOptions};
+
+    /// Makes this thread a user that may not open what belongs to others.
+    fn lose_privileges() {
+        nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+    }
+
+    #[test]
+    fn a_child_that_cannot_open_the_file_lets_go_of_its_parents_lock_but_not_of_the_descriptor() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        assert!(reader.snapshot().unwrap().processes[0].alive);
+        let file = writer.attached().segment.file().unwrap();
+        file.set_permissions(PermissionsExt::from_mode(0o000))
+            .unwrap();
+        let child = std::thread::spawn(move || {
+            lose_privileges();
+            follow(writer.attached(), file, true);
+        });
+        child.join().unwrap();
+        let kind = file.metadata().unwrap().file_type();
+        assert!(kind.is_char_device(), "the descriptor is {kind:?}");
+        assert!(!reader.snapshot().unwrap().processes[0].alive);
+    }
 }

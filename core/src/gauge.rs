@@ -2,6 +2,7 @@
 
 use crate::attached::{Attached, Resolve, Resolved};
 use crate::cell::gauge_word;
+use crate::home::{Home, says_whether_it_is_live};
 use crate::record::FamilyRecord;
 use crate::schema::{GaugeMode, Kind};
 use crate::sync::{AtomicU64, Ordering, check, one_step};
@@ -217,6 +218,7 @@ impl Arithmetic for Floats {
 #[derive(Clone, Copy)]
 pub struct Gauge {
     cells: Cells,
+    home: Home,
 }
 
 impl Gauge {
@@ -268,6 +270,7 @@ impl Gauge {
 #[derive(Clone, Copy)]
 pub struct GaugeF64 {
     cells: Cells,
+    home: Home,
 }
 
 impl GaugeF64 {
@@ -312,12 +315,14 @@ impl GaugeF64 {
 #[derive(Clone, Copy)]
 pub struct Info {
     cells: Cells,
+    home: Home,
 }
 
 /// One of several named states.
 #[derive(Clone, Copy)]
 pub struct StateSet {
     cells: Cells,
+    home: Home,
 }
 
 impl StateSet {
@@ -370,11 +375,12 @@ macro_rules! handle {
                 (_, known): (u32, &FamilyRecord),
                 resolved: &Resolved,
             ) -> Option<$name> {
-                Some($name { cells: resolve(attached, known, resolved) })
+                let home = Home::of(attached, resolved);
+                Some($name { cells: resolve(attached, known, resolved), home })
             }
 
             fn sink(attached: &'static Attached) -> $name {
-                $name { cells: sink(attached) }
+                $name { cells: sink(attached), home: Home::nowhere() }
             }
         }
 
@@ -392,3 +398,5 @@ handle!(
     Info: Kind::Info,
     StateSet: Kind::StateSet(GaugeMode::Max)
 );
+
+says_whether_it_is_live!(Gauge, GaugeF64, Info, StateSet);

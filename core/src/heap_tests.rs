@@ -8,7 +8,10 @@ use crate::layout::{PAGE_WORDS, Section, header, process, state, to_usize};
 use crate::reader::Reader;
 use crate::segment::Segment;
 use crate::sync::Ordering;
-use crate::{Buckets, Error, GaugeMode, SegmentOptions, Snapshot, ValueView, Writer};
+use crate::{
+    Buckets, Error, GaugeMode, SegmentOptions, Snapshot, SpanContext, SpanId, TraceId, ValueView,
+    Writer,
+};
 
 /// Miri is some thousand times slower.
 const ROUNDS: u64 = if cfg!(miri) { 3 } else { 2_000 };
@@ -20,7 +23,7 @@ const MODES: &[GaugeMode] = if cfg!(miri) {
 };
 
 fn writer() -> Writer {
-    let options = SegmentOptions::new().processes(2).families(16).series(32);
+    let options = SegmentOptions::new().processes(2).families(32).series(32);
     let options = options
         .string_bytes(4096)
         .shared_cells(64)
@@ -46,6 +49,10 @@ fn record(writer: &Writer, times: u64) -> Result<(), Error> {
         let name = format!("gauge_{}", mode.name().replace('-', "_"));
         writer.gauge(&name, "h").mode(*mode).register()?.set(3);
     }
+    let traced = writer.counter("traced_total", "h").exemplars().register()?;
+    let span = SpanContext::new(TraceId::try_from([7; 16])?, SpanId::try_from([7; 8])?);
+    let stages = writer.histogram("stages", "h").exemplars();
+    let stages = stages.buckets(Buckets::explicit([1, 10])?).register()?;
     writer.info("build_info", "h").label("v", "1").register()?;
     writer
         .state_set("state", "h", &["idle", "busy"])
@@ -56,8 +63,16 @@ fn record(writer: &Writer, times: u64) -> Result<(), Error> {
         float.add(0.5);
         histogram.record(round % 20);
         wide.record(round);
+        traced.add_with_exemplar(1, &span);
+        stages.record_with_exemplar(round % 20, &span);
     }
     Ok(())
+}
+
+/// How many exemplars there are.
+fn exemplars(snapshot: &Snapshot) -> usize {
+    let families = snapshot.families().flat_map(|family| family.series());
+    families.map(|series| series.exemplars().len()).sum()
 }
 
 /// Names, labels and numbers: all that an output would take.
@@ -69,7 +84,7 @@ fn walk(snapshot: &Snapshot) -> usize {
         ValueView::States(states) => states.len(),
         _ => series.series.labels.len(),
     });
-    parts.sum()
+    parts.sum::<usize>() + exemplars(snapshot)
 }
 
 #[test]
@@ -105,7 +120,8 @@ fn threads_register_record_and_are_read() {
         };
         assert_eq!(histogram.count(), total);
     }
-    assert_eq!(snapshot.series_count(), 4 + MODES.len() + 2);
+    assert_eq!(snapshot.series_count(), 6 + MODES.len() + 2);
+    assert!(exemplars(&snapshot) >= 2);
 }
 
 /// xorshift64*: the same garbage for the same seed.
@@ -191,6 +207,52 @@ fn garbage_written_while_reading_does_no_harm() {
             walk(&reader.snapshot().unwrap());
         }
     });
+}
+
+/// Garbage in the exemplars, and in where they are said to be, costs the values nothing.
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of snapshots")]
+fn garbage_in_exemplars_costs_the_values_nothing() {
+    let writer = writer();
+    record(&writer, 3).unwrap();
+    let segment = writer.segment();
+    let mut reader = Reader::of_writer(segment).unwrap();
+    let mut garbage = Garbage(seed());
+    let (mut shown, mut damaged) = (0, 0);
+    for _ in 0..1_000 {
+        let extent = segment.extent(Section::Exemplars);
+        let word = extent.offset + garbage.below(8 * crate::layout::exemplar::WORDS);
+        segment.words()[word].store(garbage.value(), Ordering::Relaxed);
+        if garbage.below(10) == 0 {
+            reader = Reader::of_writer(segment).unwrap();
+        }
+        let snapshot = reader.snapshot().unwrap();
+        assert_eq!(snapshot.number("traced_total", &[]), 3.0);
+        let Some(ValueView::Histogram(stages)) = snapshot.value("stages", &[]) else {
+            panic!("no stages");
+        };
+        assert_eq!((stages.count(), stages.sum), (3, 3));
+        shown += exemplars(&snapshot);
+    }
+    let sound = writer.snapshot().unwrap();
+    let series = segment.extent(Section::Series).offset;
+    for record in 0..sound.series_count() {
+        let cell = &segment.words()[series + record * crate::layout::series::WORDS + 4];
+        let before = cell.load(Ordering::Relaxed);
+        for wrong in [
+            u64::MAX,
+            before | 1 << 63,
+            before & u64::from(u32::MAX) | 1 << 40,
+        ] {
+            cell.store(wrong, Ordering::Relaxed);
+            let snapshot = writer.snapshot().unwrap();
+            damaged += snapshot.damage.len();
+            walk(&snapshot);
+            assert!(snapshot.series_count() + 1 >= sound.series_count());
+        }
+        cell.store(before, Ordering::Relaxed);
+    }
+    assert!(shown > 0 && damaged > 0, "{shown} shown, {damaged} damaged");
 }
 
 /// A record that claims texts of others does not cost the others theirs.

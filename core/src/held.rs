@@ -1,21 +1,21 @@
-//! Which series the handles of this process write to, counted, so that a mark can be cleared with the last one.
+//! Which series and families the handles of this process are of, counted, so that a mark can be cleared with the last one.
 //!
 //! The counts are the process's own memory. A lock that is held for some loads and stores keeps a count and its
-//! mark together; a child forked in between finds the record in the lock's word and mends the two. Nothing
+//! mark together; a child forked in between finds the mark in the lock's word and mends the two. Nothing
 //! on the hot path comes here.
 
 use crate::segment::private_words;
 use crate::sync::{AtomicU64, Ordering, give_way};
 
-/// Set for a series whose handles are never dropped.
+/// Set for what has handles that are never dropped.
 const KEPT: u64 = 1 << 63;
 /// How often to give way to the thread that holds the lock, before it is taken for lost.
 const TRIES: usize = 1 << 20;
 
-/// The holds of one process on the series of a segment.
+/// The holds of one process on what it marks in a segment.
 pub(crate) struct Held {
     counts: Box<[AtomicU64]>,
-    /// The record that a thread is busy with, plus one.
+    /// The mark that a thread is busy with, plus one.
     busy: AtomicU64,
 }
 
@@ -33,33 +33,33 @@ pub(crate) enum Hold {
 pub(crate) struct Stuck;
 
 impl Held {
-    pub(crate) fn new(series: usize) -> Held {
+    pub(crate) fn new(marks: usize) -> Held {
         Held {
-            counts: private_words(series),
+            counts: private_words(marks),
             busy: AtomicU64::new(0),
         }
     }
 
     /// Counts a hold, and marks it.
-    pub(crate) fn take(&self, record: u32, mark: impl FnOnce()) -> Result<(), Stuck> {
-        self.with(record, |count| {
+    pub(crate) fn take(&self, mark: u32, set: impl FnOnce()) -> Result<(), Stuck> {
+        self.with(mark, |count| {
             let before = count.load(Ordering::Relaxed);
             count.store(before + 1, Ordering::Relaxed);
-            mark();
+            set();
         })
     }
 
     /// Makes a counted hold one for good.
-    pub(crate) fn keep(&self, record: u32) -> Result<(), Stuck> {
-        self.with(record, |count| {
+    pub(crate) fn keep(&self, mark: u32) -> Result<(), Stuck> {
+        self.with(mark, |count| {
             let counted = count.load(Ordering::Relaxed).saturating_sub(1);
             count.store(counted | KEPT, Ordering::Relaxed);
         })
     }
 
     /// Ends a counted hold, and calls `clear` where it was the last.
-    pub(crate) fn release(&self, record: u32, clear: impl FnOnce()) -> Result<(), Stuck> {
-        self.with(record, |count| {
+    pub(crate) fn release(&self, mark: u32, clear: impl FnOnce()) -> Result<(), Stuck> {
+        self.with(mark, |count| {
             let after = count.load(Ordering::Relaxed).saturating_sub(1);
             count.store(after, Ordering::Relaxed);
             if after == 0 {
@@ -68,9 +68,9 @@ impl Held {
         })
     }
 
-    /// Whether the process holds the series.
-    pub(crate) fn is_held(&self, record: u32) -> bool {
-        let count = self.counts.get(record as usize);
+    /// Whether the process holds what has this mark.
+    pub(crate) fn is_held(&self, mark: u32) -> bool {
+        let count = self.counts.get(mark as usize);
         count.is_some_and(|count| count.load(Ordering::Relaxed) != 0)
     }
 
@@ -87,14 +87,14 @@ impl Held {
         self.busy.store(0, Ordering::Relaxed);
     }
 
-    fn with(&self, record: u32, act: impl FnOnce(&AtomicU64)) -> Result<(), Stuck> {
-        let count = self.counts.get(record as usize).ok_or(Stuck)?;
+    fn with(&self, mark: u32, act: impl FnOnce(&AtomicU64)) -> Result<(), Stuck> {
+        let count = self.counts.get(mark as usize).ok_or(Stuck)?;
         if cfg!(all(test, loom)) {
             // The models are of what processes share: they do without the lock.
             act(count);
             return Ok(());
         }
-        let name = u64::from(record) + 1;
+        let name = u64::from(mark) + 1;
         for _ in 0..TRIES {
             let (taken, seen) = (Ordering::Acquire, Ordering::Relaxed);
             if self.busy.compare_exchange(0, name, taken, seen).is_ok() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::attached::{Attached, Resolve, Resolved};
 use crate::buckets::to_recorded;
 use crate::cell::histogram_cell;
+use crate::home::{Home, says_whether_it_is_live};
 use crate::layout::sink;
 use crate::record::FamilyRecord;
 use crate::rseq::ShardedCells;
@@ -18,7 +19,10 @@ use crate::shape::Shape;
 #[derive(Clone, Copy)]
 pub struct Histogram {
     cells: ShardedCells<&'static Shape>,
+    home: Home,
 }
+
+says_whether_it_is_live!(Histogram);
 
 impl Histogram {
     /// Records one value.
@@ -59,6 +63,10 @@ impl Histogram {
             Some(recorded) => self.record(recorded),
             None => crate::counter::reject(self.cells.geometry().segment, value),
         }
+    }
+
+    pub(crate) fn shape(&self) -> &'static Shape {
+        self.cells.geometry()
     }
 
     /// Starts a timer that records when it is dropped.
@@ -104,13 +112,14 @@ impl Resolve for Histogram {
 
     fn resolve(
         attached: &'static Attached,
-        (family, known): (u32, &FamilyRecord),
+        (_, known): (u32, &FamilyRecord),
         resolved: &Resolved,
     ) -> Option<Histogram> {
-        let shape = attached.shape(family, known);
+        let shape = attached.shape(known);
+        let home = Home::of(attached, resolved);
         attached
             .sharded(shape.placement(), resolved.cells.sharded, shape)
-            .map(|cells| Histogram { cells })
+            .map(|cells| Histogram { cells, home })
     }
 
     fn sink(attached: &'static Attached) -> Histogram {
@@ -118,6 +127,7 @@ impl Resolve for Histogram {
         let cells = attached.sharded(shape.placement(), sink::HISTOGRAM as u64, shape);
         Histogram {
             cells: cells.expect("the first block is always there"),
+            home: Home::nowhere(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! How this process holds the series that its handles write to: by marks that others see, while it lives.
+//! How this process holds its families and the series that its handles write to: by marks that others see, while it
+//! lives.
 
 use std::fs::File;
 
@@ -6,13 +7,15 @@ use crate::attached::Attached;
 use crate::error::Error;
 use crate::held::{Hold, Stuck};
 use crate::index::Found;
-use crate::layout::{Section, header, series};
+use crate::layout::{Layout, Section, family, header, series};
 use crate::marks::{self, Asker};
-use crate::record;
+use crate::record::{self, FamilyRecord, FamilySpec};
 use crate::sync::{AtomicU64, Ordering};
 use crate::tables::{entry, full};
-use crate::{lock, removal};
+use crate::{family_removal, lock, register, removal};
 
+/// How often a family may be removed under its registrant.
+const TRIES: usize = 1 << 16;
 /// Series that a registration looks at for what is idle or can be freed.
 const LOOKS: u32 = 2;
 
@@ -27,24 +30,74 @@ impl Attached {
     /// Holds a series; false where it was removed before it was held.
     pub(crate) fn hold(&self, found: Found, hold: Hold) -> Result<bool, Error> {
         let words = entry(&self.segment, Section::Series, found.record, series::WORDS)?;
-        self.commit_marks(found.record)?;
-        let stuck = |Stuck| full(&self.segment, Section::Marks);
-        let taken = self.held.take(found.record, || self.mark(found.record));
-        taken.map_err(stuck)?;
-        if !marks::is_unchanged(&words[series::STATE], found.state) {
+        let mark = self.segment.layout.series_mark(found.record);
+        let is_held = self.hold_marked(mark, &words[series::STATE], found.state, hold)?;
+        if !is_held {
             self.release(found.record);
+        }
+        Ok(is_held)
+    }
+
+    /// Registers a family, or finds it, and holds it until it is released.
+    pub(crate) fn family(&self, spec: &FamilySpec) -> Result<(u32, FamilyRecord), Error> {
+        for _ in 0..TRIES {
+            let found = register::family(&self.segment, spec)?;
+            let index = found.record;
+            let words = entry(&self.segment, Section::Families, index, family::WORDS)?;
+            let (mark, state) = (Layout::family_mark(index), &words[family::STATE]);
+            if self.hold_marked(mark, state, found.state, Hold::Counted)? {
+                let known = register::known_family(&self.segment, index, spec);
+                let known = known.inspect_err(|_| self.release_family(index))?;
+                return Ok((index, known));
+            }
+            self.release_family(index);
+        }
+        Err(full(&self.segment, Section::Families))
+    }
+
+    /// Holds a family that is held already once more, for a handle that may outlast that.
+    pub(crate) fn hold_family(&self, index: u32, hold: Hold) {
+        let mark = Layout::family_mark(index);
+        let taken = self.held.take(mark, || self.mark(mark));
+        if taken.is_ok() && hold == Hold::Kept {
+            let _ = self.held.keep(mark);
+        }
+    }
+
+    /// Ends a hold of a family that was counted.
+    pub(crate) fn release_family(&self, index: u32) {
+        let mark = Layout::family_mark(index);
+        if self.held.release(mark, || self.clear_mark(mark)).is_ok() {
+            // What is left undone is done by whoever looks next.
+            let _ = family_removal::reclaim(&self.segment, index, self.asker());
+        }
+    }
+
+    /// Holds what has this mark; false where it is no longer what was found, but is held all the same.
+    fn hold_marked(
+        &self,
+        mark: u32,
+        state: &AtomicU64,
+        found: u64,
+        hold: Hold,
+    ) -> Result<bool, Error> {
+        self.commit_marks(mark)?;
+        let stuck = |Stuck| full(&self.segment, Section::Marks);
+        let taken = self.held.take(mark, || self.mark(mark));
+        taken.map_err(stuck)?;
+        if !marks::is_unchanged(state, found) {
             return Ok(false);
         }
         if hold == Hold::Kept {
-            self.held.keep(found.record).map_err(stuck)?;
+            self.held.keep(mark).map_err(stuck)?;
         }
         Ok(true)
     }
 
-    /// Ends a hold that was counted.
+    /// Ends a hold of a series that was counted.
     pub(crate) fn release(&self, record: u32) {
-        let clear = || self.clear_mark(record);
-        if self.held.release(record, clear).is_ok() {
+        let mark = self.segment.layout.series_mark(record);
+        if self.held.release(mark, || self.clear_mark(mark)).is_ok() {
             // What is left undone is done by whoever looks next.
             let _ = removal::reclaim(&self.segment, record, self.asker());
         }
@@ -55,35 +108,44 @@ impl Attached {
         let _ = self.idle.look_around(&self.segment, LOOKS, self.asker());
     }
 
-    /// Memory for the mark of a series, and for that of a child being forked.
-    fn commit_marks(&self, record: u32) -> Result<(), Error> {
-        marks::commit(&self.segment, self.slot(), record)?;
+    /// Memory for a mark, and for that of a child being forked.
+    fn commit_marks(&self, mark: u32) -> Result<(), Error> {
+        marks::commit(&self.segment, self.slot(), mark)?;
         match marks::heir(&self.heir) {
-            Some(heir) => marks::commit(&self.segment, heir, record),
+            Some(heir) => marks::commit(&self.segment, heir, mark),
             None => Ok(()),
         }
     }
 
-    fn mark(&self, record: u32) {
-        let Some(word) = marks::word(&self.segment, self.slot(), record) else {
+    fn mark(&self, mark: u32) {
+        let Some(word) = marks::word(&self.segment, self.slot(), mark) else {
             return;
         };
-        marks::set(word, record);
+        marks::set(word, mark);
         if let Some(heir) = marks::heir(&self.heir) {
-            match marks::word(&self.segment, heir, record) {
-                Some(word) => marks::set(word, record),
+            match marks::word(&self.segment, heir, mark) {
+                Some(word) => marks::set(word, mark),
                 None => marks::never_free(&self.segment),
             }
         }
     }
 
-    fn clear_mark(&self, record: u32) {
-        let words = self.segment.entry(Section::Series, record, series::WORDS);
-        if let Some(words) = words {
-            self.forget_zero(record::series_cells(words).own);
+    fn clear_mark(&self, mark: u32) {
+        self.forget_zero_of(mark);
+        if let Some(word) = marks::word(&self.segment, self.slot(), mark) {
+            marks::clear(word, mark);
         }
-        if let Some(word) = marks::word(&self.segment, self.slot(), record) {
-            marks::clear(word, record);
+    }
+
+    /// Shows nothing in the own cell of a series whose mark is cleared.
+    fn forget_zero_of(&self, mark: u32) {
+        let record = self.segment.layout.marked_series(mark);
+        let words = record.and_then(|record| {
+            let words = self.segment.entry(Section::Series, record, series::WORDS);
+            words.map(record::series_cells)
+        });
+        if let Some(cells) = words {
+            self.forget_zero(cells.own);
         }
     }
 
@@ -139,14 +201,11 @@ impl Attached {
     fn mend_word(&self, first: u32, word: &AtomicU64) {
         let mut marked = word.load(Ordering::Relaxed);
         while marked != 0 {
-            let record = first + marked.trailing_zeros();
+            let mark = first + marked.trailing_zeros();
             marked &= marked - 1;
-            if !self.held.is_held(record) {
-                let words = self.segment.entry(Section::Series, record, series::WORDS);
-                if let Some(words) = words {
-                    self.forget_zero(record::series_cells(words).own);
-                }
-                marks::clear(word, record);
+            if !self.held.is_held(mark) {
+                self.forget_zero_of(mark);
+                marks::clear(word, mark);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::host;
 pub(crate) use crate::offsets::{
-    PAGE_BYTES, PAGE_WORDS, family, header, process, series, sink, state,
+    PAGE_BYTES, PAGE_WORDS, exemplar, family, header, process, series, sink, state,
 };
 pub(crate) use crate::word::{halves, low_half, split, to_usize};
 
@@ -34,12 +34,13 @@ pub(crate) enum Section {
     ProcessCells = 8,
     Counters = 9,
     Histograms = 10,
+    Exemplars = 11,
     Marks = 14,
-    // Reserved, for sections that come later and that a reader may skip: 11 exemplars, 12 events, 13 watches.
+    // Reserved, for sections that come later and that a reader may skip: 12 events, 13 watches.
 }
 
 impl Section {
-    pub(crate) const ALL: [Section; 11] = [
+    pub(crate) const ALL: [Section; 12] = [
         Section::Processes,
         Section::Families,
         Section::FamilyIndex,
@@ -49,6 +50,7 @@ impl Section {
         Section::SharedCells,
         Section::ProcessCells,
         Section::Counters,
+        Section::Exemplars,
         Section::Histograms,
         Section::Marks,
     ];
@@ -67,6 +69,7 @@ impl Section {
             Section::ProcessCells => "process_cells",
             Section::Counters => "counter_cells",
             Section::Histograms => "histogram_pages",
+            Section::Exemplars => "exemplars",
             Section::Marks => "marks",
         }
     }
@@ -94,6 +97,7 @@ pub(crate) struct Capacities {
     pub(crate) process_cells: u64,
     pub(crate) counter_cells: u64,
     pub(crate) histogram_bytes: u64,
+    pub(crate) exemplars: u64,
 }
 
 /// Where everything lies: read from the header once, checked, and kept in private memory.
@@ -138,9 +142,11 @@ impl Layout {
                     let pages = capacities.histogram_bytes.div_ceil(PAGE_BYTES);
                     (pages, pages * page)
                 }
+                Section::Exemplars => sized(capacities.exemplars, exemplar::WORDS),
                 Section::Marks => {
-                    // A bit for each series and process.
-                    let run = capacities.series.div_ceil(64).next_multiple_of(page);
+                    // A bit for each family and series, and process.
+                    let bits = capacities.families + capacities.series;
+                    let run = bits.div_ceil(64).next_multiple_of(page);
                     (run, run * capacities.processes)
                 }
             };
@@ -179,6 +185,21 @@ impl Layout {
         (extent.offset + slot as usize * words, words)
     }
 
+    /// The number of a family's bit in the marks of a process.
+    pub(crate) fn family_mark(family: u32) -> u32 {
+        family
+    }
+
+    /// The number of a series' bit in the marks of a process.
+    pub(crate) fn series_mark(&self, record: u32) -> u32 {
+        low_half(self.extent(Section::Families).capacity + u64::from(record))
+    }
+
+    /// The series whose bit has this number; `None` where that is a family's.
+    pub(crate) fn marked_series(&self, mark: u32) -> Option<u32> {
+        mark.checked_sub(low_half(self.extent(Section::Families).capacity))
+    }
+
     /// The run that processes without a slot write to.
     pub(crate) fn sink_run(&self) -> u32 {
         low_half(self.extent(Section::Processes).capacity)
@@ -197,6 +218,7 @@ impl Layout {
         words[header::INSTANCE] = identity.instance;
         words[header::SHARDS] = halves(self.cpu_shards, self.fallback_shards);
         words[header::PAGE_BYTES] = PAGE_BYTES;
+        (words[header::INODE], words[header::INODE + 1]) = identity.inode;
         for (at, section) in Section::ALL.into_iter().enumerate() {
             let extent = self.extent(section);
             let entry = header::SECTIONS + at * header::SECTION_WORDS;
@@ -252,6 +274,7 @@ impl Layout {
             created_unix_nanos: words[header::CREATED_UNIX_NANOS],
             instance: words[header::INSTANCE],
             version: (major, minor),
+            inode: (words[header::INODE], words[header::INODE + 1]),
         };
         Ok((layout, identity))
     }
@@ -298,7 +321,11 @@ impl Layout {
             return Err("the shard counts are impossible".into());
         }
         let processes = self.extent(Section::Processes).capacity;
-        let series = self.extent(Section::Series).capacity;
+        let marked = [Section::Families, Section::Series];
+        let marks = marked.map(|section| self.extent(section).capacity);
+        let marks = marks
+            .iter()
+            .fold(0, |sum: u64, &count| sum.saturating_add(count));
         for section in Section::ALL {
             let extent = self.extent(section);
             let needed = match section {
@@ -308,6 +335,7 @@ impl Layout {
                 Section::ProcessCells => extent.capacity.checked_mul(processes.saturating_add(1)),
                 Section::Counters => extent.capacity.checked_mul(self.shards() as u64),
                 Section::Histograms => extent.capacity.checked_mul(PAGE_WORDS as u64),
+                Section::Exemplars => extent.capacity.checked_mul(exemplar::WORDS as u64),
                 Section::Marks => extent.capacity.checked_mul(processes),
                 Section::FamilyIndex
                 | Section::SeriesIndex
@@ -315,7 +343,7 @@ impl Layout {
                 | Section::SharedCells => Some(extent.capacity),
             };
             let fits = needed.is_some_and(|needed| needed <= extent.words as u64)
-                && (section != Section::Marks || extent.capacity * 64 >= series);
+                && (section != Section::Marks || extent.capacity * 64 >= marks);
             let is_index = matches!(section, Section::FamilyIndex | Section::SeriesIndex);
             if !fits
                 || extent.capacity == 0
@@ -341,6 +369,8 @@ pub(crate) struct Identity {
     pub(crate) created_unix_nanos: u64,
     pub(crate) instance: u64,
     pub(crate) version: (u32, u32),
+    /// Device and inode of the file that it was created in, zeros for none: a copy has others.
+    pub(crate) inode: (u64, u64),
 }
 
 impl Identity {
@@ -351,6 +381,7 @@ impl Identity {
             created_unix_nanos: host::now_unix_nanos(),
             instance: host::random(),
             version: VERSION,
+            inode: (0, 0),
         }
     }
 }
@@ -390,6 +421,7 @@ mod tests {
         process_cells: 16,
         counter_cells: 512,
         histogram_bytes: 65536,
+        exemplars: 16,
     };
 
     fn header() -> ([u64; header::MUTABLE], u64, Layout, Identity) {
@@ -399,6 +431,7 @@ mod tests {
             created_unix_nanos: 3,
             instance: 4,
             version: VERSION,
+            inode: (5, 6),
         };
         (
             layout.header_words(&identity),

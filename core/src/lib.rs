@@ -35,6 +35,7 @@
     allow(dead_code, reason = "models use the protocols only")
 )]
 
+mod assembly;
 mod attached;
 mod buckets;
 mod catalogue;
@@ -47,8 +48,10 @@ mod create;
 mod declare;
 mod dense;
 mod error;
+mod exemplar;
 mod expiry;
 mod family;
+mod family_removal;
 #[cfg(not(all(test, loom)))]
 mod fault;
 #[cfg(not(all(test, loom)))]
@@ -60,13 +63,13 @@ mod heap_tests;
 mod held;
 mod histogram;
 mod holding;
+mod home;
 mod host;
 mod index;
 mod labels;
 mod layout;
 #[cfg(not(all(test, loom)))]
 mod lease;
-#[cfg(not(all(test, loom)))]
 mod list;
 mod lock;
 mod looked;
@@ -76,6 +79,8 @@ mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
 mod merge;
+#[cfg(not(all(test, loom)))]
+mod missing;
 #[cfg(all(test, loom))]
 mod models;
 mod offsets;
@@ -87,6 +92,7 @@ mod queries;
 #[cfg(not(all(test, loom)))]
 mod reader;
 mod record;
+mod recording;
 mod register;
 mod removal;
 mod rseq;
@@ -102,6 +108,8 @@ mod sweeper;
 mod sync;
 mod tables;
 mod text;
+mod trace;
+mod traced;
 mod unit;
 mod values;
 mod watched;
@@ -110,6 +118,7 @@ mod word;
 #[cfg(not(all(test, loom)))]
 mod writer;
 
+pub use assembly::{FamilyParts, SeriesValue, table_called};
 pub use attached::Outcome;
 pub use buckets::Buckets;
 pub use cell::Sharding;
@@ -132,18 +141,21 @@ pub use merge::{Difference, LeftOut, Merge, Shown};
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]
 pub use reader::Reader;
+pub use recording::Recording;
 #[cfg(all(restartable, tachograph_proof))]
 pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
-    Damage, Directory, Family, FamilyView, HistogramView, Label, Number, Process, ProcessValue,
-    Recording, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
+    Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
+    ProcessValue, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
 #[cfg(not(all(test, loom)))]
 pub use sweeper::Sweeper;
 #[cfg(feature = "derive")]
 pub use tachograph_derive::{LabelSet, LabelValue, Metrics};
+pub use trace::{SpanContext, SpanId, TraceId};
+pub use traced::{Bucketed, Traceable, Traced};
 pub use unit::{Scale, Unit};
 pub use window::{Distribution, Window};
 #[cfg(not(all(test, loom)))]

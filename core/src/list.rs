@@ -1,52 +1,54 @@
-//! The segments of this process.
+//! Lists that only grow.
 
 use once_cell::race::OnceBox;
 
-use crate::attached::Attached;
-
-/// The segments that this process has attached: a list that only grows, without a lock, so that a child
-/// forked in the middle of an attach can walk it.
-pub(crate) struct List {
-    first: OnceBox<Node>,
+/// A list that only grows, without a lock, so that a child forked in the middle of an addition can walk it.
+pub(crate) struct List<T> {
+    first: OnceBox<Node<T>>,
 }
 
-struct Node {
-    attached: Attached,
-    next: OnceBox<Node>,
+struct Node<T> {
+    value: T,
+    next: OnceBox<Node<T>>,
 }
 
-impl List {
-    pub(crate) const fn new() -> List {
+impl<T> List<T> {
+    pub(crate) const fn new() -> List<T> {
         List {
             first: OnceBox::new(),
         }
     }
 
-    /// The attached segments.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Attached> {
-        std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &node.attached)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &node.value)
     }
 
-    /// Adds a segment, unless `is_same` finds it there: the one that stays.
-    pub(crate) fn add(&self, attached: Attached, is_same: impl Fn(&Attached) -> bool) -> &Attached {
+    /// Adds a value, unless `is_same` finds it there: the one that stays.
+    pub(crate) fn add(&self, value: T, is_same: impl Fn(&T) -> bool) -> &T {
         let mut node = Box::new(Node {
-            attached,
+            value,
             next: OnceBox::new(),
         });
         let mut end = &self.first;
         loop {
             if let Some(found) = end.get() {
-                if is_same(&found.attached) {
-                    return &found.attached;
+                if is_same(&found.value) {
+                    return &found.value;
                 }
                 end = &found.next;
             } else if let Err(refused) = end.set(node) {
                 node = refused;
             } else if let Some(added) = end.get() {
-                return &added.attached;
+                return &added.value;
             } else {
                 unreachable!("a box that was set stays set");
             }
         }
+    }
+}
+
+impl<T> std::fmt::Debug for List<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("List").finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use crate::word::{low_word, to_usize};
 /// Slots from the place of a hash that may hold its entry: one cache line.
 const PROBES: usize = 8;
 /// Slots of the first table; each further one has eight times as many.
-const FIRST_SLOTS: usize = 256;
+const FIRST_SLOTS: usize = 512;
 /// Tables there can be: more than the most series of a segment need.
 const TABLES: usize = 8;
 
@@ -78,13 +78,13 @@ impl<H: Copy> Lookup<H> {
 
     /// The handle of a key that the newest table has.
     #[inline(always)]
-    pub(crate) fn find(&self, query: &impl Query) -> Result<H, Missed> {
+    pub(crate) fn find(&self, query: &impl Query) -> Result<&H, Missed> {
         let hash = query.hash(self.seed);
         // Relaxed: a table is reached through its box, and one seen too late is a miss.
         let newest = to_usize(self.newest.load(Ordering::Relaxed));
         let table = self.tables.get(newest).and_then(OnceBox::get);
         match table.and_then(|table| table.find(hash, query)) {
-            Some(entry) => Ok(entry.handle),
+            Some(entry) => Ok(&entry.handle),
             None => Err(Missed { hash }),
         }
     }
@@ -229,12 +229,13 @@ impl Digest {
             (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
             _ if length >= 2 => {
                 let pair = |at: usize| {
-                    let pair = bytes[at..at + 2].first_chunk::<2>();
+                    let pair = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>());
                     u64::from(pair.map_or(0, |pair| u16::from_le_bytes(*pair)))
                 };
-                let (second, third) = ((length - 2).min(2), length.max(4) - 4);
-                let first = pair(0) | pair(second) << 16;
-                (first | pair(third) << 32 | pair(length - 2) << 48, 0)
+                // Four pairs that leave no byte out: both ends, and as far from each as half the text lets them be.
+                let half = length / 2 - 1;
+                let (low, high) = (pair(0) | pair(half) << 16, pair(length - 2 - half));
+                (low | high << 32 | pair(length - 2) << 48, 0)
             }
             _ => (bytes.first().map_or(0, |&byte| u64::from(byte)), 0),
         };
@@ -333,7 +334,7 @@ mod tests {
 
     fn learn<Q: Query>(lookup: &Lookup<usize>, query: &Q, handle: usize) -> (usize, bool) {
         match lookup.find(query) {
-            Ok(found) => (found, false),
+            Ok(found) => (*found, false),
             Err(missed) => lookup.remember(missed, query, || handle),
         }
     }

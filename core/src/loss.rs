@@ -35,11 +35,13 @@ pub enum Loss {
     Unwritable,
     /// A label set went to its family's overflow series: one of its values is too long.
     LabelTooLong,
+    /// A registration went nowhere: the family was removed since the program took its handle.
+    FamilyRemoved,
 }
 
 impl Loss {
     /// Every reason, in the order of the segment's words.
-    pub const ALL: [Loss; 15] = [
+    pub const ALL: [Loss; 16] = [
         Loss::SeriesLimit,
         Loss::SeriesTable,
         Loss::FamilyTable,
@@ -55,6 +57,7 @@ impl Loss {
         Loss::LostHistogram,
         Loss::Unwritable,
         Loss::LabelTooLong,
+        Loss::FamilyRemoved,
     ];
 
     /// The reason as a label value.
@@ -75,6 +78,7 @@ impl Loss {
             Loss::LostHistogram => "histogram",
             Loss::Unwritable => "unwritable",
             Loss::LabelTooLong => "label_too_long",
+            Loss::FamilyRemoved => "family_removed",
         }
     }
 
@@ -89,7 +93,8 @@ impl Loss {
             | Loss::NoSpace
             | Loss::ProcessTable
             | Loss::ForkedWithoutFile
-            | Loss::LabelTooLong => LossClass::Registration,
+            | Loss::LabelTooLong
+            | Loss::FamilyRemoved => LossClass::Registration,
             Loss::RejectedNan | Loss::RejectedNegative | Loss::RejectedInfinite => {
                 LossClass::Rejected
             }

@@ -1,6 +1,6 @@
-//! Marks: which processes may still write to a series.
+//! Marks: which processes may still write to a series, or register in a family.
 //!
-//! Each process has a bit for each series. It sets the bit before it looks whether the series is still there;
+//! Each process has a bit for each of both, and who marks a series has marked its family. It sets the bit before it looks whether the series is still there;
 //! whoever wants to free a removed series looks at the bits after the series was removed. Of the two, one sees
 //! the other. The bits of dead processes mean nothing; whoever takes their slot clears them first.
 //!
@@ -26,8 +26,8 @@ pub(crate) struct Asker {
 }
 
 /// Sets a bit of a process's marks. Whoever frees a series that is removed after this sees it.
-pub(crate) fn set(word: &AtomicU64, record: u32) {
-    one_step("mark added", word).fetch_or(bit(record), Ordering::Relaxed);
+pub(crate) fn set(word: &AtomicU64, mark: u32) {
+    one_step("mark added", word).fetch_or(bit(mark), Ordering::Relaxed);
     step("mark-set");
     // Pairs with the fence in `is_held`: the bit is seen there, or the removal here.
     full_fence("mark set");
@@ -57,9 +57,9 @@ pub(crate) fn is_unchanged(state: &AtomicU64, found: u64) -> bool {
     )
 }
 
-pub(crate) fn clear(word: &AtomicU64, record: u32) {
+pub(crate) fn clear(word: &AtomicU64, mark: u32) {
     // Release: who sees the bit cleared comes after the process's last write to the cells.
-    one_step("mark taken away", word).fetch_and(!bit(record), release("mark cleared"));
+    one_step("mark taken away", word).fetch_and(!bit(mark), release("mark cleared"));
     step("mark-cleared");
 }
 
@@ -69,22 +69,22 @@ pub(crate) fn look() {
     full_fence("marks looked at");
 }
 
-pub(crate) fn is_set(word: &AtomicU64, record: u32) -> bool {
-    word.load(acquire("mark seen")) & bit(record) != 0
+pub(crate) fn is_set(word: &AtomicU64, mark: u32) -> bool {
+    word.load(acquire("mark seen")) & bit(mark) != 0
 }
 
-fn bit(record: u32) -> u64 {
-    1 << (record % 64)
+fn bit(mark: u32) -> u64 {
+    1 << (mark % 64)
 }
 
-/// The word with a process's mark of a series, if it has memory.
-pub(crate) fn word(segment: &Segment, slot: u32, record: u32) -> Option<&AtomicU64> {
-    run(segment, slot)?.get(record as usize / 64)
+/// The word with a process's mark of this number, if it has memory.
+pub(crate) fn word(segment: &Segment, slot: u32, mark: u32) -> Option<&AtomicU64> {
+    run(segment, slot)?.get(mark as usize / 64)
 }
 
-/// Whether the process in `slot` marks a series.
-pub(crate) fn is_marked(segment: &Segment, slot: u32, record: u32) -> bool {
-    word(segment, slot, record).is_some_and(|word| is_set(word, record))
+/// Whether the process in `slot` has the mark of this number.
+pub(crate) fn is_marked(segment: &Segment, slot: u32, mark: u32) -> bool {
+    word(segment, slot, mark).is_some_and(|word| is_set(word, mark))
 }
 
 /// The words of a process's marks that have memory.
@@ -96,13 +96,13 @@ pub(crate) fn run(segment: &Segment, slot: u32) -> Option<&[AtomicU64]> {
     segment.words().get(offset..offset + committed)
 }
 
-/// Takes memory for a process's mark of a series.
-pub(crate) fn commit(segment: &Segment, slot: u32, record: u32) -> Result<(), Error> {
+/// Takes memory for a process's mark of this number.
+pub(crate) fn commit(segment: &Segment, slot: u32, mark: u32) -> Result<(), Error> {
     let Some(words) = segment.entry(Section::Processes, slot, process::WORDS) else {
         return Ok(());
     };
     let (offset, run) = segment.layout.marks_run(slot);
-    let needed = u64::from(record) / 64 + 1;
+    let needed = u64::from(mark) / 64 + 1;
     claim::commit(&words[process::MARKS_COMMITTED], needed, |from| {
         let end = needed.next_multiple_of(PAGE_WORDS as u64).min(run as u64);
         segment.reserve(Section::Marks.name(), offset as u64 + from, end - from)?;
@@ -143,25 +143,25 @@ pub(crate) fn never_free(segment: &Segment) {
     tally(&segment.words()[header::UNTRACKED], 1);
 }
 
-/// Whether a living process may still write to the cells of a series that was seen removed.
-pub(crate) fn is_held(segment: &Segment, record: u32, asker: Asker) -> bool {
+/// Whether a living process may still use what was seen removed, by the number of its mark.
+pub(crate) fn is_held(segment: &Segment, mark: u32, asker: Asker) -> bool {
     look();
     let forever = segment.words()[header::UNTRACKED].load(Ordering::Relaxed) != 0;
     let is_locked = |file| lock::is_locked(file, header::UNTRACKED);
     forever
         || !asker.is_tracked
-        || holders(segment, record, asker).next().is_some()
+        || holders(segment, mark, asker).next().is_some()
         || segment.file().is_some_and(is_locked)
 }
 
-/// The slots of the living processes that mark a series.
-fn holders(segment: &Segment, record: u32, asker: Asker) -> impl Iterator<Item = u32> + '_ {
+/// The slots of the living processes that have a mark.
+fn holders(segment: &Segment, mark: u32, asker: Asker) -> impl Iterator<Item = u32> + '_ {
     let lives = move |slot: u32| {
         slot == asker.slot
             || segment
                 .file()
                 .is_none_or(|file| lock::is_alive(file, segment, slot))
     };
-    let is_holder = move |&slot: &u32| is_marked(segment, slot, record) && lives(slot);
+    let is_holder = move |&slot: &u32| is_marked(segment, slot, mark) && lives(slot);
     (0..lock::slots_used(segment)).filter(is_holder)
 }

@@ -2,28 +2,35 @@
 //!
 //! A page of a tmpfs file that has no memory, a hole, is given some when it is read through a mapping, at
 //! the reader's cost. Writers take memory before they raise a mark, so a file with less memory than its
-//! marks claim is a sparse copy, or hostile. It is read through a private copy of the data that it holds;
-//! holes are zeros there and take no memory.
+//! marks claim is a sparse copy, or somebody took memory away, or it is hostile. It is read through private
+//! copies of the data that it holds; holes are zeros there and take no memory.
+//!
+//! Writers may go on meanwhile. What a reader of the file itself would read later, to see whether what it read
+//! before still stands, comes from a second copy, which begins when the first is complete.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::errno::Errno;
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::{Whence, lseek};
 
 use crate::claim;
 use crate::layout::{PAGE_WORDS, Section, header, process, to_usize};
+use crate::proof::pause;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
 
 /// What a reader reads, in the order a copy takes it: a series before its family, a record before its texts
-/// and cells, so that what a record tells of is in the copy too.
-const READ: [Section; 7] = [
+/// and cells, so that what a record tells of is in the copy too. A second copy takes it the other way round: a
+/// record that is unchanged there was so while its cells were copied.
+const READ: [Section; 8] = [
     Section::Series,
     Section::Families,
     Section::Strings,
     Section::SharedCells,
+    Section::Exemplars,
     Section::Counters,
     Section::Histograms,
     Section::Processes,
@@ -50,25 +57,45 @@ pub(crate) fn look(segment: &mut Segment) -> io::Result<bool> {
     has_memory(segment)
 }
 
+/// Whether a file with holes is the one that the segment was created in, on a file system that keeps all memory
+/// until it is told otherwise: then somebody told it so, or raised a mark that lies. A copy may have holes.
+pub(crate) fn was_taken(sparse: &Segment) -> bool {
+    let is_tmpfs = |file| fstatfs(file).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+    sparse.this_boot
+        && sparse.inode() == Some(sparse.identity.inode)
+        && sparse.file().is_some_and(is_tmpfs)
+}
+
 /// A private copy of the data of a file with holes.
 pub(crate) fn copy(sparse: &Segment) -> io::Result<Segment> {
     let mut copy = sparse.blank()?;
-    let Some(file) = sparse.file() else {
-        return Ok(copy);
-    };
+    // First: whether a removal began is told of from here on.
+    fill(&copy, sparse, 0, header::WORDS)?;
     for section in READ {
         let words = claimed(sparse, section);
         *copy.memory().section(section) = words;
         check_claim(&mut copy)?;
-        fill(&copy, file, copy.extent(section).offset, words)?;
+        fill(&copy, sparse, copy.extent(section).offset, words)?;
+        pause("section-copied");
     }
     let runs = claimed_runs(&copy);
     *copy.memory().runs() = runs.clone();
     check_claim(&mut copy)?;
     for (slot, words) in (0u32..).zip(runs) {
-        fill(&copy, file, copy.layout.process_run(slot).0, words)?;
+        fill(&copy, sparse, copy.layout.process_run(slot).0, words)?;
     }
-    fill(&copy, file, 0, header::WORDS)?;
+    Ok(copy)
+}
+
+/// Copies again what an earlier copy has.
+pub(crate) fn copy_again(sparse: &Segment, earlier: &Segment) -> io::Result<Segment> {
+    let mut copy = sparse.blank()?;
+    for section in READ.into_iter().rev() {
+        let words = earlier.committed_words(section).len();
+        *copy.memory().section(section) = words;
+        fill(&copy, sparse, copy.extent(section).offset, words)?;
+    }
+    fill(&copy, sparse, 0, header::WORDS)?;
     Ok(copy)
 }
 
@@ -120,7 +147,10 @@ fn check_claim(copy: &mut Segment) -> io::Result<()> {
 }
 
 /// Copies what the file holds of some words.
-fn fill(copy: &Segment, file: &File, offset: usize, words: usize) -> io::Result<()> {
+fn fill(copy: &Segment, sparse: &Segment, offset: usize, words: usize) -> io::Result<()> {
+    let Some(file) = sparse.file() else {
+        return Ok(());
+    };
     let end = (offset + words) as u64 * 8;
     let mut at = offset as u64 * 8;
     while let Some(data) = seek(file, at, Whence::SeekData)?.filter(|&data| data < end) {
@@ -259,5 +289,120 @@ mod tests {
         assert_eq!(snapshot.number("a_total", &[]), 7.0);
         assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
         assert_eq!(blocks(&sparse), before);
+    }
+
+    fn punch(path: &Path, section: Section) {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let segment = crate::create::attach_read_only(path).unwrap();
+        let (offset, bytes) = bytes_of(&segment, section);
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        fallocate(&file, flags, offset, bytes).unwrap();
+    }
+
+    fn reserve(path: &Path, section: Section) {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let segment = crate::create::attach_read_only(path).unwrap();
+        let (offset, bytes) = bytes_of(&segment, section);
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, offset, bytes).unwrap();
+    }
+
+    fn bytes_of(segment: &Segment, section: Section) -> (i64, i64) {
+        let extent = segment.extent(section);
+        let bytes = |words: usize| i64::try_from(words * 8).unwrap();
+        (bytes(extent.offset), bytes(claimed(segment, section)))
+    }
+
+    fn tables_of(snapshot: &Snapshot) -> Vec<&'static str> {
+        snapshot.damage.iter().map(|damage| damage.table).collect()
+    }
+
+    #[test]
+    fn memory_that_was_taken_is_told_of_and_remembered() {
+        let folder = folder();
+        let (path, _writer) = segment(&folder);
+        let mut reader = Reader::attach(&path).unwrap();
+        assert!(reader.snapshot().unwrap().damage.is_empty());
+        punch(&path, Section::Counters);
+        let before = blocks(&path);
+        let found = reader.snapshot().unwrap();
+        assert_eq!(found.number("a_total", &[]), 0.0);
+        assert_eq!(tables_of(&found), ["file", "series"]);
+        let reason = &found.damage[0].reason;
+        assert!(reason.contains("memory is missing"), "{reason}");
+        assert_eq!(
+            found.damage[1].index, 0,
+            "the first series, which is the counter"
+        );
+        let late = Reader::attach(&path).unwrap().snapshot().unwrap();
+        assert_eq!(tables_of(&late), ["file"]);
+        assert_eq!(blocks(&path), before, "reading took memory");
+
+        reserve(&path, Section::Counters);
+        let later = reader.snapshot().unwrap();
+        assert_eq!(later.damage, found.damage, "it is not forgotten");
+    }
+
+    #[test]
+    fn counts_that_fell_are_told_of_where_the_file_has_its_memory_again() {
+        let folder = folder();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        let buckets = crate::Buckets::explicit([10]).unwrap();
+        let sizes = writer.histogram("sizes", "h").buckets(buckets);
+        let sizes = sizes.register().unwrap();
+        let counter = writer.counter("a_total", "h").register().unwrap();
+        let float = writer.counter_f64("b_total", "h").register().unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        for value in [0.5, 0.25] {
+            sizes.record(5);
+            counter.add(7);
+            float.add(value);
+            assert!(reader.snapshot().unwrap().damage.is_empty());
+        }
+        punch(&path, Section::Counters);
+        reserve(&path, Section::Counters);
+        counter.add(1);
+        let found = reader.snapshot().unwrap();
+        assert_eq!(tables_of(&found), ["series", "series"]);
+        let reason = &found.damage[0].reason;
+        assert!(reason.contains("counts fell"), "{reason}");
+    }
+
+    /// What a process killed between taking memory and raising its mark leaves may hide as large a hole.
+    #[test]
+    fn a_hole_behind_more_memory_costs_no_more_than_that() {
+        let folder = folder();
+        let (path, _writer) = segment(&folder);
+        let mut reader = Reader::attach(&path).unwrap();
+        check_values(&reader.snapshot().unwrap());
+        let whole = blocks(&path);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let end = i64::try_from(path.metadata().unwrap().len()).unwrap();
+        let (flags, more) = (nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE, 1 << 20);
+        nix::fcntl::fallocate(&file, flags, end - more, more).unwrap();
+        let more = blocks(&path) - whole;
+        punch(&path, Section::Counters);
+        let found = reader.snapshot().unwrap();
+        assert_eq!(tables_of(&found), ["series"]);
+        assert!(blocks(&path) <= whole + more);
+    }
+
+    #[test]
+    fn a_copy_that_is_no_segment_of_this_file_may_have_holes() {
+        for preserved in ["--preserve=all", "--no-preserve=all"] {
+            let folder = folder();
+            let (path, _writer) = segment(&folder);
+            let copy = folder.path().join("b.seg");
+            let status = Command::new("cp")
+                .args(["--sparse=always", preserved])
+                .args([&path, &copy])
+                .status();
+            assert!(status.unwrap().success());
+            let found = Reader::attach(&copy).unwrap().snapshot().unwrap();
+            assert!(found.damage.is_empty(), "{:?}", found.damage);
+            assert_eq!(found.number("a_total", &[]), 7.0);
+        }
     }
 }

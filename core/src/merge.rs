@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use crate::cell;
 use crate::loss::Losses;
 use crate::schema::{GaugeMode, Kind};
 use crate::snapshot::{
-    Directory, Family, Label, Number, Removals, Series, Snapshot, Value, ValueView,
+    Directory, Exemplar, Family, Label, Number, Removals, Series, Snapshot, Value, ValueView,
 };
 
 /// How a series is to be shown.
@@ -22,7 +23,8 @@ pub struct Shown {
 }
 
 /// Snapshots that become one. Counters and histograms with the same name and labels are summed; gauges of the modes
-/// that sum, or take the least or the greatest value, do that; of others the first is kept.
+/// that sum, or take the least or the greatest value, do that; of others the first is kept. Of exemplars the newest
+/// are kept, as many as one series has.
 #[derive(Debug)]
 pub struct Merge {
     from: Vec<Arc<Directory>>,
@@ -173,6 +175,7 @@ impl Merge {
             directory: Arc::clone(&self.directory),
             values: Vec::with_capacity(self.ends.len()),
             bucket_counts: Vec::new(),
+            exemplars: Vec::new(),
             overflowed: Vec::with_capacity(self.families.len()),
             processes: Vec::new(),
             losses: Losses::default(),
@@ -188,6 +191,11 @@ impl Merge {
             merged.overflowed.push(folded.sum());
             for &end in ends.by_ref().take(family.series.len()) {
                 let parts = self.parts[start..end].iter();
+                let told = parts.clone();
+                let told = told.flat_map(|&(at, value)| snapshots[at].exemplars(value));
+                let told = newest(family, told.map(|(_, exemplar)| exemplar));
+                let place = merged.values.len();
+                merged.exemplars.extend(told.map(|it| (place, it)));
                 let views = parts.map(|&(at, value)| snapshots[at].view(family, value));
                 let value = sum(family, views, &mut merged.bucket_counts);
                 merged.values.push(value);
@@ -297,6 +305,31 @@ fn sum<'a>(
         }
     }
     total
+}
+
+/// As many exemplars as one series keeps: the newest for each range of neighbouring buckets, or of a counter.
+fn newest<'a>(
+    family: &Family,
+    exemplars: impl Iterator<Item = &'a Exemplar>,
+) -> impl Iterator<Item = Exemplar> {
+    let mut newest: BTreeMap<usize, Exemplar> = BTreeMap::new();
+    for exemplar in exemplars {
+        let kept = newest.entry(range(family, exemplar)).or_insert(*exemplar);
+        if kept.time_unix_nanos < exemplar.time_unix_nanos {
+            *kept = *exemplar;
+        }
+    }
+    newest.into_values()
+}
+
+fn range(family: &Family, exemplar: &Exemplar) -> usize {
+    match (&family.buckets, exemplar.value) {
+        (Some(buckets), Number::Unsigned(value)) => {
+            let exemplars = cell::exemplars(family.kind, Some(buckets));
+            cell::exemplar_of(buckets.index(value), buckets.count(), exemplars)
+        }
+        _ => 0,
+    }
 }
 
 fn combined(kind: Kind, left: Number, right: Number) -> Number {
@@ -420,6 +453,44 @@ mod tests {
                 .iter()
                 .all(|it| it.snapshot == 1 && it.difference == Difference::Series(1))
         );
+    }
+
+    #[test]
+    fn as_many_exemplars_are_kept_as_one_series_has() {
+        let (a, b) = (writer(), writer());
+        let span = |number: u8| {
+            let trace = crate::TraceId::try_from([number; 16]).unwrap();
+            crate::SpanContext::new(trace, crate::SpanId::try_from([number; 8]).unwrap())
+        };
+        for (number, writer) in [(1, &a), (2, &b)] {
+            let jobs = writer.counter("jobs_total", "").exemplars();
+            jobs.register().unwrap().add_with_exemplar(7, &span(number));
+            let plain = writer.counter("plain_total", "").register();
+            plain.unwrap().inc();
+            let waits = writer.histogram("wait", "").exemplars();
+            let waits = waits.register().unwrap();
+            waits.record_with_exemplar(100, &span(number));
+            waits.record_with_exemplar(1 << (20 + 20 * number), &span(number));
+        }
+        let (mut a, b) = (a.snapshot().unwrap(), b.snapshot().unwrap());
+        for (_, exemplar) in &mut a.exemplars {
+            exemplar.time_unix_nanos += 10_000_000_000;
+        }
+        for snapshots in [[&a, &b], [&b, &a]] {
+            let (merged, left_out) = merged(&snapshots, as_it_is);
+            assert_eq!(left_out, []);
+            let told = |name: &str| -> Vec<(f64, crate::TraceId)> {
+                let series = merged.series(name, &[]).unwrap();
+                let told = series.exemplars();
+                told.map(|it| (it.value.as_f64(), it.trace_id)).collect()
+            };
+            let trace = |number| span(number).trace_id();
+            assert_eq!(told("jobs_total"), [(7.0, trace(1))]);
+            assert_eq!(told("plain_total"), []);
+            let (first, second) = (f64::from(1 << 20) * f64::from(1 << 20), 2f64.powi(60));
+            let expected = [(100.0, trace(1)), (first, trace(1)), (second, trace(2))];
+            assert_eq!(told("wait"), expected);
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) mod header {
     pub(crate) const INSTANCE: usize = 9;
     pub(crate) const SHARDS: usize = 10;
     pub(crate) const PAGE_BYTES: usize = 11;
+    /// Device and inode of the file that it was created in.
+    pub(crate) const INODE: usize = 12;
     pub(crate) const SECTIONS: usize = 16;
     pub(crate) const SECTION_WORDS: usize = 4;
     pub(crate) const SECTIONS_MAX: usize = 32;
@@ -47,6 +49,9 @@ pub(crate) mod header {
     pub(crate) const UNTRACKED: usize = SELF_TEST + 7;
     /// Never written: a lock on its first byte is held by the process that looks for idle series.
     pub(crate) const SWEEPER: usize = SELF_TEST + 8;
+    /// Free family records: a word that says that there is a list, its head, and how many they are.
+    pub(crate) const FREE_FAMILIES: usize = SELF_TEST + 9;
+    pub(crate) const FREE_FAMILIES_COUNT: usize = FREE_FAMILIES + 2;
     /// Free records by class: a word that names the class and the head of its list.
     pub(crate) const CLASSES: usize = SELF_TEST + 16;
     pub(crate) const CLASSES_MAX: usize = 48;
@@ -114,6 +119,10 @@ pub(crate) mod family {
     pub(crate) const KEEP_NANOS: usize = 17;
     /// The series that is being added or removed.
     pub(crate) const OPERATION: usize = 18;
+    /// How many exemplars a series keeps.
+    pub(crate) const EXEMPLARS: usize = 24;
+    /// How many words of the string arena its texts may take (low half), and its bounds (high half).
+    pub(crate) const ROOM: usize = 19;
     pub(crate) const WORDS: usize = 32;
 }
 
@@ -126,7 +135,8 @@ pub(crate) mod series {
     pub(crate) const FAMILY: usize = 2;
     /// Word offset of its label set in the string arena (low half) and its bytes (high half).
     pub(crate) const LABELS: usize = 3;
-    /// First sharded cell: an index of the counter section or a page of the histogram section.
+    /// First sharded cell (low half): an index of the counter section or a page of the histogram section. First
+    /// exemplar (high half), 0 for none.
     pub(crate) const CELL: usize = 4;
     /// Per-process cell (low half) and shared cell (high half), 0 for none.
     pub(crate) const OWN_SHARED: usize = 5;
@@ -134,6 +144,16 @@ pub(crate) mod series {
     /// Its link in the index or in a list of free records.
     pub(crate) const LINK: usize = 7;
     pub(crate) const WORDS: usize = 8;
+}
+
+/// Word offsets in an exemplar.
+pub(crate) mod exemplar {
+    /// Its last writer's number (low half) and time in milliseconds (high half), both wrapping.
+    pub(crate) const CLAIM: usize = 0;
+    /// Trace id, span id, value and time by halves of words: each half (low) with its writer's number (high).
+    pub(crate) const DATA: usize = 1;
+    pub(crate) const HALVES: usize = 10;
+    pub(crate) const WORDS: usize = DATA + HALVES;
 }
 
 /// States of a record or slot, in the low byte of its state word.

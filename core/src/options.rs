@@ -58,6 +58,7 @@ impl Default for SegmentOptions {
                 process_cells: 2048,
                 counter_cells: 262_144,
                 histogram_bytes: 256 << 20,
+                exemplars: 65_536,
             },
             cpu_shards: None,
             mode: 0o600,
@@ -121,6 +122,12 @@ impl SegmentOptions {
     /// How many bytes large histograms can take, over all shards. Default 256 MiB.
     pub fn histogram_bytes(mut self, bytes: u64) -> Self {
         self.capacities.histogram_bytes = bytes;
+        self
+    }
+
+    /// How many exemplars all series can keep together. Default 65 536; 88 bytes each when used.
+    pub fn exemplars(mut self, exemplars: u64) -> Self {
+        self.capacities.exemplars = exemplars;
         self
     }
 
@@ -193,6 +200,7 @@ impl SegmentOptions {
             ("process_cells", c.process_cells, 1 << 20),
             ("counter_cells", c.counter_cells, 1 << 28),
             ("histogram_bytes", c.histogram_bytes, 1 << 42),
+            ("exemplars", c.exemplars, 1 << 28),
             (
                 "cpu_shards",
                 u64::from(self.cpu_shards.unwrap_or(1)),

@@ -17,8 +17,9 @@ use std::fs::File;
 use crate::error::Error;
 use crate::layout::{PAGE_WORDS, Section, halves, process, split, state};
 use crate::proof::step;
+use crate::recording::Recording;
 use crate::segment::Segment;
-use crate::snapshot::{Process, Recording};
+use crate::snapshot::Process;
 use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, does, release, release_fence,
 };
@@ -240,4 +241,24 @@ pub(crate) fn commit_cells(segment: &Segment, slot: u32, cells: u64) -> Result<(
         segment.commit_run(slot, cells)?;
         Ok(cells.next_multiple_of(PAGE_WORDS as u64).min(run as u64))
     })
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn own_cells_have_memory_before_they_are_used() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = crate::SegmentOptions::new().path(folder.path().join("a.seg"));
+        let writer = options.attach().unwrap();
+        let file = writer.segment().file().unwrap();
+        let blocks = || file.metadata().unwrap().blocks();
+        let before = blocks();
+        let cells = 4 * PAGE_WORDS as u64;
+        commit_cells(writer.segment(), 1, cells).unwrap();
+        assert_eq!((blocks() - before) * 512, cells * 8);
+    }
 }

@@ -5,16 +5,28 @@
 //! `TACHOGRAPH_STEP` holds orders, one or more of `name:nth:kill` and `name:nth:stop` with commas between:
 //! the process sends itself that signal when it passes the step for the `nth` time. `TACHOGRAPH_STEPS` names
 //! a file that gets a line for every step passed.
+//!
+//! In a unit test something else can happen at a step, see `meanwhile`.
 
 /// Passes the step called `name`.
-#[cfg(not(tachograph_proof))]
+#[cfg(all(not(tachograph_proof), any(not(test), loom)))]
 #[inline(always)]
 pub(crate) fn step(_name: &'static str) {}
 
-#[cfg(tachograph_proof)]
+#[cfg(all(tachograph_proof, any(not(test), loom)))]
 pub(crate) use ordered::step;
 
-#[cfg(tachograph_proof)]
+#[cfg(all(test, not(loom)))]
+pub(crate) use meanwhile::step;
+
+/// A place between two looks of a reader, who can be killed anywhere: something happens there in unit tests only.
+#[inline(always)]
+pub(crate) fn pause(_name: &'static str) {
+    #[cfg(all(test, not(loom)))]
+    step(_name);
+}
+
+#[cfg(all(tachograph_proof, any(not(test), loom)))]
 mod ordered {
     use std::env;
     use std::fs::File;
@@ -78,5 +90,43 @@ mod ordered {
             },
             passed: AtomicU64::new(0),
         })
+    }
+}
+
+/// What other threads or processes do just then, as a unit test has it.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod meanwhile {
+    use std::cell::Cell;
+
+    type Act = Box<dyn FnOnce()>;
+
+    thread_local! {
+        static PLANNED: Cell<Option<(&'static str, Act)>> = const { Cell::new(None) };
+    }
+
+    /// Fails the test when it is dropped before its act was done.
+    #[must_use]
+    pub(crate) struct Planned;
+
+    impl Drop for Planned {
+        fn drop(&mut self) {
+            if let Some((name, _)) = PLANNED.take() {
+                assert!(std::thread::panicking(), "{name} was not passed");
+            }
+        }
+    }
+
+    /// Has something done when this thread passes the step or the pause called `name` for the first time.
+    pub(crate) fn at(name: &'static str, act: impl FnOnce() + 'static) -> Planned {
+        PLANNED.set(Some((name, Box::new(act))));
+        Planned
+    }
+
+    /// Passes the step called `name`.
+    pub(crate) fn step(name: &'static str) {
+        match PLANNED.take() {
+            Some((planned, act)) if planned == name => act(),
+            other => PLANNED.set(other),
+        }
     }
 }

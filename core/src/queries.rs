@@ -119,6 +119,10 @@ impl<L: LabelSet> Query for Typed<'_, L> {
 
     #[inline(always)]
     fn is(&self, key: &[Part]) -> bool {
+        // Of one type, all sets have as many labels; said once, it is not asked for each label.
+        if key.len() != L::NAMES.len() {
+            return false;
+        }
         let mut parts = key.iter();
         let mut is = true;
         self.each(|digest, text| {
@@ -168,5 +172,20 @@ impl<F: FnMut(Value<'_>)> LabelVisitor for Each<F> {
     #[inline(always)]
     fn bounded<V: LabelValue>(&mut self, value: V) {
         self.0(Value::Number(value.index() as i128));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_not_one_that_it_is_part_of() {
+        let small = Pairs::new([("a", "1")]);
+        let large = Pairs::new([("b", "2"), ("a", "1")]);
+        assert!(small.is(&small.key()) && large.is(&large.key()));
+        assert!(!large.is(&small.key()));
+        assert!(!small.is(&large.key()));
+        assert!(large.is(&Pairs::new([("a", "1"), ("b", "2")]).key()));
     }
 }

@@ -13,7 +13,9 @@ use crate::error::Error;
 use crate::layout::{Section, family, header, process, sink};
 use crate::loss::{Loss, Losses};
 use crate::memory;
+use crate::missing::Missing;
 use crate::process as slots;
+use crate::proof::pause;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Removals, SegmentInfo, Snapshot, TableFill, Value};
 use crate::sync::Ordering;
@@ -26,6 +28,7 @@ pub struct Reader {
     segment: Segment,
     catalogue: Catalogue,
     counter_sums: Vec<u64>,
+    missing: Missing,
 }
 
 impl Reader {
@@ -53,6 +56,7 @@ impl Reader {
             segment,
             catalogue: Catalogue::new(),
             counter_sums: Vec::new(),
+            missing: Missing::default(),
         }
     }
 
@@ -71,16 +75,13 @@ impl Reader {
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
         self.segment.check()?;
         let snapshot = if self.refresh().map_err(|error| self.changed(&error))? {
-            self.pass()
+            self.pass(None)
         } else {
-            let copy = memory::copy(&self.segment).map_err(|error| self.changed(&error))?;
-            let mapped = std::mem::replace(&mut self.segment, copy);
-            if self.catalogue.is_stale(&self.segment) {
-                self.catalogue.rebuild(&self.segment);
+            if memory::was_taken(&self.segment) {
+                self.missing.note_taken();
             }
-            let snapshot = self.pass();
-            self.segment = mapped;
-            snapshot
+            self.pass_over_copies()
+                .map_err(|error| self.changed(&error))?
         };
         self.segment.check()?;
         Ok(snapshot)
@@ -91,6 +92,7 @@ impl Reader {
         if !memory::look(&mut self.segment)? {
             return Ok(false);
         }
+        pause("reader-looked");
         if self.catalogue.is_stale(&self.segment) {
             // What was published until now has memory below the marks of this look.
             if !memory::look(&mut self.segment)? {
@@ -101,37 +103,65 @@ impl Reader {
         Ok(true)
     }
 
-    fn pass(&mut self) -> Snapshot {
+    /// The values of a file with holes.
+    fn pass_over_copies(&mut self) -> std::io::Result<Snapshot> {
+        let copy = memory::copy(&self.segment)?;
+        let later = memory::copy_again(&self.segment, &copy)?;
+        Ok(self.pass_over(copy, &later))
+    }
+
+    fn pass_over(&mut self, copy: Segment, later: &Segment) -> Snapshot {
+        let mapped = std::mem::replace(&mut self.segment, copy);
+        if self.catalogue.is_stale(&self.segment) {
+            self.catalogue.rebuild(&self.segment);
+        }
+        let snapshot = self.pass(Some(later));
+        self.segment = mapped;
+        snapshot
+    }
+
+    /// What is read `later` says whether what was read before still stands: the same segment, or a later copy.
+    fn pass(&mut self, later: Option<&Segment>) -> Snapshot {
+        let later = later.unwrap_or(&self.segment);
         let time_unix_nanos = crate::host::now_unix_nanos();
-        let (processes, living) = self.processes();
-        values::sum_counter_cells(&self.segment, &mut self.counter_sums);
+        let (processes, living) = self.processes(later);
+        let directory = Arc::clone(&self.catalogue.directory);
+        // Before the cells: what an exemplar tells is counted.
+        let mut exemplars = values::exemplars(&self.segment, &directory, &self.catalogue.sources);
+        self.missing.keep(&mut self.counter_sums);
+        values::sum_counter_cells(later, &mut self.counter_sums);
         let mut pass = Pass {
             segment: &self.segment,
+            later,
             counter_sums: &self.counter_sums,
             living: &living,
             bucket_counts: Vec::new(),
         };
-        let directory = Arc::clone(&self.catalogue.directory);
         let mut values = Vec::with_capacity(self.catalogue.sources.len());
         for family in &directory.families {
             let sources = &self.catalogue.sources[family.first..family.first + family.series.len()];
             values.extend(sources.iter().map(|source| pass.value(family, source)));
         }
         let bucket_counts = pass.bucket_counts;
-        for removed in self.catalogue.removed_since(&self.segment) {
+        for removed in self.catalogue.removed_since(later) {
             values[removed] = Value::Absent;
         }
+        exemplars.retain(|&(series, _)| values[series] != Value::Absent);
+        let sources = self.catalogue.sources.iter().zip(&values);
+        self.missing
+            .compare(&directory, sources, &self.counter_sums);
         Snapshot {
             time_unix_nanos,
             segment: self.info(),
             values,
             bucket_counts,
+            exemplars,
             overflowed: self.overflowed(),
             directory,
             processes,
             losses: self.losses(),
             removals: self.removals(),
-            damage: self.catalogue.damage.clone(),
+            damage: [&self.catalogue.damage[..], self.missing.damage()].concat(),
         }
     }
 
@@ -140,7 +170,7 @@ impl Reader {
     }
 
     /// Every process in the table, and a copy of the own cells of those that live.
-    fn processes(&self) -> (Vec<Process>, Vec<Living>) {
+    fn processes(&self, later: &Segment) -> (Vec<Process>, Vec<Living>) {
         let mut processes = Vec::new();
         let mut living = Vec::new();
         let words = self.segment.committed_words(Section::Processes);
@@ -154,7 +184,7 @@ impl Reader {
                 None => true,
             };
             if process.alive {
-                living.extend(Living::copy(&self.segment, &process, before));
+                living.extend(Living::copy(&self.segment, later, &process, before));
                 process.holds_removed = self.catalogue.waiting_for(&self.segment, slot);
             }
             processes.push(process);
@@ -241,7 +271,8 @@ impl Reader {
             Section::FamilyIndex => (next(Section::Families), committed),
             Section::SeriesIndex => (next(Section::Series), committed),
             Section::ProcessCells => (next(section), self.process_words()),
-            Section::Series => (next(section).saturating_sub(self.free_series()), committed),
+            Section::Series => (self.in_use(section, header::FREE), committed),
+            Section::Families => (self.in_use(section, header::FREE_FAMILIES_COUNT), committed),
             Section::Marks => self.marks(),
             _ => (next(section), committed),
         };
@@ -260,9 +291,11 @@ impl Reader {
             .chunks_exact(process::WORDS)
     }
 
-    /// Records that were used and are free again.
-    fn free_series(&self) -> u64 {
-        self.segment.words()[header::FREE].load(Ordering::Relaxed)
+    /// Records that were claimed, but for those that are free again, of which there is a count.
+    fn in_use(&self, section: Section, free: usize) -> u64 {
+        let load = |word: &crate::sync::AtomicU64| word.load(Ordering::Relaxed);
+        let claimed = load(self.segment.next(section)).min(self.segment.extent(section).capacity);
+        claimed.saturating_sub(load(&self.segment.words()[free]))
     }
 
     /// Words of marks that a process has at most so far, and those that have memory, over all slots.
@@ -295,5 +328,139 @@ impl Reader {
                 .min(run)
         });
         committed.fold(run, u64::saturating_add)
+    }
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use super::*;
+    use crate::proof::meanwhile;
+    use crate::{Buckets, SegmentOptions, ValueView, Writer};
+
+    /// What a reader of a file with holes shows where `act` happens between its two copies.
+    fn snapshot_around(writer: &Writer, act: impl FnOnce()) -> Snapshot {
+        let mut reader = Reader::attach(&writer.attached().segment.path).unwrap();
+        let copy = memory::copy(&reader.segment).unwrap();
+        act();
+        let later = memory::copy_again(&reader.segment, &copy).unwrap();
+        reader.pass_over(copy, &later)
+    }
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = SegmentOptions::new().path(folder.path().join("a.seg"));
+        (folder, options.attach().unwrap())
+    }
+
+    #[test]
+    fn sums_of_a_copy_are_not_ahead_of_its_buckets() {
+        let (_folder, writer) = writer();
+        let small = Buckets::explicit([10]).unwrap();
+        for (name, buckets) in [("small", small), ("large", Buckets::default())] {
+            let sizes = writer.histogram(name, "h").buckets(buckets);
+            let sizes = sizes.register().unwrap();
+            sizes.record(5);
+            let found = snapshot_around(&writer, || sizes.record(5));
+            let Some(ValueView::Histogram(found)) = found.value(name, &[]) else {
+                panic!("no histogram");
+            };
+            assert_eq!((found.sum, found.count()), (5, 2), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_removed_while_it_is_copied_is_not_shown() {
+        let (_folder, writer) = writer();
+        let family = writer.counter("a_total", "h").family().unwrap();
+        let (stays, goes) = ([("k", "stays")], [("k", "goes")]);
+        family.with(&stays).unwrap().add(3);
+        family.with(&goes).unwrap().add(4);
+        let found = snapshot_around(&writer, || {
+            assert!(family.remove(&goes).unwrap());
+        });
+        assert_eq!(found.number("a_total", &stays), 3.0);
+        assert_eq!(found.value("a_total", &goes), Some(ValueView::Absent));
+    }
+
+    #[test]
+    fn a_process_that_leaves_while_it_is_copied_shows_no_gauge() {
+        use std::os::unix::fs::FileExt;
+        let (_folder, writer) = writer();
+        writer.gauge("depth", "h").register().unwrap().set(3);
+        let found = snapshot_around(&writer, || {});
+        assert_eq!(found.number("depth", &[]), 3.0);
+        let found = snapshot_around(&writer, || {
+            let path = &writer.attached().segment.path;
+            let segment = create::attach_read_only(path).unwrap();
+            let slot = segment.extent(Section::Processes).offset;
+            let next = segment.words()[slot].load(Ordering::Relaxed) + (1 << 8);
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.write_all_at(&next.to_ne_bytes(), slot as u64 * 8)
+                .unwrap();
+        });
+        assert_ne!(
+            found.value("depth", &[]),
+            Some(ValueView::Number(crate::Number::Signed(3)))
+        );
+    }
+
+    #[test]
+    fn what_is_published_after_a_look_is_read_with_all_its_memory() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        writer.counter("a_total", "h").register().unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        // More text than what is committed at a time.
+        let publish = move || {
+            let help = "h".repeat(4096);
+            for n in 0..20 {
+                let counter = writer.counter(&format!("b{n}_total"), &help);
+                counter.register().unwrap().add(7);
+            }
+        };
+        let _planned = meanwhile::at("reader-looked", publish);
+        let snapshot = reader.snapshot().unwrap();
+        assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
+        assert_eq!(snapshot.number("b19_total", &[]), 7.0);
+    }
+
+    /// Publishes a series after the next section of a copy, and so on after each.
+    fn publish_at_each_section(writer: crate::Writer, sections: u32) -> Option<meanwhile::Planned> {
+        let next = sections.checked_sub(1)?;
+        let publish = move || {
+            let counter = writer.counter("b_total", "h").label("n", next.to_string());
+            counter.register().unwrap().add(7);
+            // What is planned next is judged with the last.
+            std::mem::forget(publish_at_each_section(writer, next));
+        };
+        Some(meanwhile::at("section-copied", publish))
+    }
+
+    #[test]
+    fn what_is_published_during_a_copy_is_copied_whole_or_not_at_all() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        writer.counter("a_total", "h").register().unwrap().add(7);
+        let segment = writer.segment();
+        // A hole where no reader looks has it take a copy.
+        let extent = segment.extent(Section::SeriesIndex);
+        let position = |words: usize| i64::try_from(words * 8).unwrap();
+        let flags = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
+            | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (offset, bytes) = (position(extent.offset), position(extent.words));
+        nix::fcntl::fallocate(segment.file().unwrap(), flags, offset, bytes).unwrap();
+        let mut reader = Reader::attach(&path).unwrap();
+        let planned = publish_at_each_section(writer, 5);
+        let snapshot = reader.snapshot().unwrap();
+        drop(planned);
+        let mut damage = snapshot.damage.iter();
+        assert!(
+            damage.all(|damage| damage.table != "series"),
+            "{:?}",
+            snapshot.damage
+        );
+        assert_eq!(snapshot.number("a_total", &[]), 7.0);
     }
 }

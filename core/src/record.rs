@@ -1,9 +1,9 @@
 //! Family and series records: what is written once before it is published, and read back checked.
 
 use crate::buckets::{BOUNDS_MAX, Buckets};
-use crate::cell::{Placement, Sharding, choose_shards, sharded_cells};
+use crate::cell::{Placement, Sharding, choose_shards, exemplars, sharded_cells};
 use crate::error::Error;
-use crate::layout::{Layout, Section, family, halves, series, split, state};
+use crate::layout::{Layout, Section, family, halves, low_half, series, split, state};
 use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
@@ -11,7 +11,7 @@ use crate::snapshot::Label;
 use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, one_step, release, release_fence,
 };
-use crate::text;
+use crate::text::{self, Room};
 use crate::unit::{Scale, Unit};
 use crate::{host, labels};
 
@@ -33,6 +33,8 @@ pub(crate) struct FamilySpec {
     pub(crate) sharding: Sharding,
     /// How long a series is kept that nobody writes to; 0 for ever.
     pub(crate) keep_nanos: u64,
+    /// Whether its series keep exemplars.
+    pub(crate) exemplars: bool,
 }
 
 impl FamilySpec {
@@ -58,19 +60,27 @@ impl FamilySpec {
             .unwrap_or_default()
     }
 
+    fn exemplars_kept(&self) -> u32 {
+        match self.exemplars {
+            true => exemplars(self.kind, self.buckets.as_ref()),
+            false => 0,
+        }
+    }
+
     pub(crate) fn shards(&self, layout: &Layout) -> (u32, u32) {
         let cells = sharded_cells(self.kind, self.buckets.as_ref());
         choose_shards(layout, self.kind, cells, self.sharding)
     }
 
-    /// Fills a private record; `text` and `bounds` are word offsets in the string arena.
+    /// Fills a private record; `text` and `bounds` are where they stand in the string arena. What a former family of
+    /// the record left in its seats goes on: it is a count of none, and numbers that must not come again.
     pub(crate) fn fill(
         &self,
         record: &[AtomicU64],
         hash: u64,
         layout: &Layout,
-        text: u64,
-        bounds: u64,
+        text: Room,
+        bounds: Room,
     ) {
         let length = |text: &str| u32::try_from(text.len()).expect("lengths were checked");
         let (cpus, fallbacks) = self.shards(layout);
@@ -81,7 +91,7 @@ impl FamilySpec {
         let words = [
             (family::HASH, hash),
             (family::KIND, self.kind.to_word()),
-            (family::TEXT, text),
+            (family::TEXT, text.offset),
             (
                 family::NAME_HELP_BYTES,
                 halves(length(&self.name), length(&self.help)),
@@ -93,15 +103,15 @@ impl FamilySpec {
             (family::SCALE, self.unit.scale().to_word()),
             (family::PRECISION, precision),
             (family::BUCKETS, buckets),
-            (family::BOUNDS, bounds),
+            (family::BOUNDS, bounds.offset),
+            (family::ROOM, halves(text.words, bounds.words)),
             (family::SHARDS, halves(cpus, fallbacks)),
             (family::SERIES_LIMIT, self.series_limit),
-            (family::SEATS, 0),
             (family::OVERFLOW, 0),
             (family::OVERFLOWED, 0),
             (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
             (family::KEEP_NANOS, self.keep_nanos),
-            (family::OPERATION, 0),
+            (family::EXEMPLARS, self.exemplars_kept().into()),
         ];
         for (word, value) in words {
             record[word].store(value, Ordering::Relaxed);
@@ -159,11 +169,15 @@ pub(crate) fn read_family(
     let Some(record) = segment.entry(Section::Families, index, family::WORDS) else {
         return Err("it lies beyond the table");
     };
-    if !is_published(&record[family::STATE]) {
+    let Some(state) = seen_published(&record[family::STATE]) else {
+        return Ok(None);
+    };
+    // The committed part of the arena, as of now: it holds all texts of what is published.
+    let found = read_published_family(&segment.layout, record, arena(segment));
+    if is_changed(record, state) {
         return Ok(None);
     }
-    // The committed part of the arena, as of now: it holds all texts of what is published.
-    read_published_family(&segment.layout, record, arena(segment)).map(Some)
+    found.map(Some)
 }
 
 /// How many bytes the texts and bounds of family `index` say they have.
@@ -193,11 +207,11 @@ pub(crate) fn read_published_family(
 ) -> Result<FamilyRecord, &'static str> {
     let load = |word: usize| record[word].load(Ordering::Relaxed);
     let kind = Kind::from_word(load(family::KIND)).ok_or("its type is unknown")?;
-    let mut texts = read_texts(
-        arena,
-        load(family::TEXT),
-        &record[family::NAME_HELP_BYTES..],
-    )?;
+    let lengths = [family::NAME_HELP_BYTES, family::UNIT_STATES_BYTES];
+    let lengths = lengths.map(|word| <[u32; 2]>::from(split(load(word))));
+    let texts_from = usize::try_from(load(family::TEXT)).unwrap_or(usize::MAX);
+    let words = arena.get(texts_from..).ok_or("its texts lie outside")?;
+    let mut texts = text::load_each(words, lengths.as_flattened(), TEXT_BYTES_MAX)?;
     let states = texts.pop().unwrap_or_default();
     let [name, help, unit] = <[String; 3]>::try_from(texts).map_err(|_| "its texts are missing")?;
     let unit = Unit::owned(unit, Scale::from_word(load(family::SCALE)));
@@ -216,8 +230,12 @@ pub(crate) fn read_published_family(
         series_limit: load(family::SERIES_LIMIT),
         sharding: Sharding::Auto,
         keep_nanos: load(family::KEEP_NANOS),
+        exemplars: load(family::EXEMPLARS) > 0,
         buckets,
     };
+    if load(family::EXEMPLARS) != spec.exemplars_kept().into() {
+        return Err("its exemplars are impossible");
+    }
     if matches!(kind, Kind::StateSet(_)) {
         let states: Vec<&str> = spec.states.iter().map(String::as_str).collect();
         labels::check_states(&states).map_err(|_| "its states are impossible")?;
@@ -228,7 +246,7 @@ pub(crate) fn read_published_family(
     }
     let cells = sharded_cells(kind, spec.buckets.as_ref());
     Ok(FamilyRecord {
-        placement: Placement::new(layout, cells, shards),
+        placement: Placement::new(layout, cells, shards).with_exemplars(spec.exemplars_kept()),
         spec,
     })
 }
@@ -253,37 +271,9 @@ pub(crate) fn family_cells(layout: &Layout, record: &[AtomicU64]) -> Option<(Kin
         Kind::Histogram => count.checked_add(1)?,
         _ => sharded_cells(kind, None),
     };
-    Some((
-        kind,
-        Placement::new(layout, cells, split(load(family::SHARDS))),
-    ))
-}
-
-/// The four texts that follow one another at `offset`; `lengths` are the two words of their lengths.
-fn read_texts(
-    arena: &[AtomicU64],
-    offset: u64,
-    lengths: &[AtomicU64],
-) -> Result<Vec<String>, &'static str> {
-    let lengths = [&lengths[0], &lengths[1]].map(|word| split(word.load(Ordering::Relaxed)));
-    let lengths = lengths
-        .map(|(low, high)| [low as usize, high as usize])
-        .concat();
-    let total: usize = lengths.iter().sum();
-    if total > TEXT_BYTES_MAX {
-        return Err("its texts are too long");
-    }
-    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let words = arena.get(offset..).ok_or("its texts lie outside")?;
-    let bytes = text::load(words, total).ok_or("its texts lie outside")?;
-    let mut rest = bytes.as_slice();
-    let mut texts = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (text, after) = rest.split_at(length);
-        texts.push(String::from_utf8(text.to_vec()).map_err(|_| "its texts are not UTF-8")?);
-        rest = after;
-    }
-    Ok(texts)
+    let placement = Placement::new(layout, cells, split(load(family::SHARDS)));
+    let exemplars = u32::try_from(load(family::EXEMPLARS)).ok()?;
+    Some((kind, placement.with_exemplars(exemplars)))
 }
 
 fn read_buckets(record: &[AtomicU64], arena: &[AtomicU64]) -> Result<Buckets, &'static str> {
@@ -320,6 +310,8 @@ pub(crate) struct SeriesCells {
     pub(crate) own: u32,
     /// First shared cell; 0 for none.
     pub(crate) shared: u32,
+    /// First exemplar; 0 for none.
+    pub(crate) exemplars: u32,
 }
 
 /// A published series record, checked.
@@ -346,7 +338,10 @@ pub(crate) fn fill_series(
         (series::HASH, hash),
         (series::FAMILY, halves(family, text.room)),
         (series::LABELS, halves(text.offset, text.bytes)),
-        (series::CELL, cells.sharded),
+        (
+            series::CELL,
+            halves(low_half(cells.sharded), cells.exemplars),
+        ),
         (series::OWN_SHARED, halves(cells.own, cells.shared)),
         (series::CREATED_UNIX_NANOS, host::now_unix_nanos()),
     ];
@@ -385,10 +380,12 @@ pub(crate) fn series_family(record: &[AtomicU64]) -> u32 {
 /// The cells of a complete series record.
 pub(crate) fn series_cells(record: &[AtomicU64]) -> SeriesCells {
     let (own, shared) = split(record[series::OWN_SHARED].load(Ordering::Relaxed));
+    let (sharded, exemplars) = split(record[series::CELL].load(Ordering::Relaxed));
     SeriesCells {
-        sharded: record[series::CELL].load(Ordering::Relaxed),
+        sharded: sharded.into(),
         own,
         shared,
+        exemplars,
     }
 }
 
@@ -461,11 +458,11 @@ pub(crate) fn is_changed(record: &[AtomicU64], state: u64) -> bool {
     record[0].load(Ordering::Relaxed) != state
 }
 
-/// Whether a record is visible; its words then are.
-pub(crate) fn is_published(state_word: &AtomicU64) -> bool {
+/// The state of a record that is visible; its words then are.
+pub(crate) fn seen_published(state_word: &AtomicU64) -> Option<u64> {
     // Pairs with the Release in `publish`.
     let word = state_word.load(acquire("record seen"));
-    check("record is published", state::of(word) == state::PUBLISHED)
+    check("record is published", state::of(word) == state::PUBLISHED).then_some(word)
 }
 
 /// Before the words of a record or the cells of its series are written again.
@@ -479,7 +476,7 @@ pub(crate) fn begin_reuse() {
 pub(crate) fn publish(state_word: &AtomicU64, found: u64) {
     let published = state::to(found, state::PUBLISHED);
     // Release: a reader that sees the record published sees its words. Pairs with the Acquire in
-    // `is_published`.
+    // `seen_published`.
     let done = release("record publish");
     let _ = one_step("record published", state_word).compare_exchange(
         found,

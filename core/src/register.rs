@@ -16,12 +16,12 @@
 use crate::error::Error;
 use crate::index::Found;
 use crate::labels::LabelSet;
-use crate::layout::{Section, family, low_half, series, state};
+use crate::layout::{Section, family, series, state};
 use crate::proof::step;
 use crate::record::{self, FamilyRecord, FamilySpec};
 use crate::seats::Admission;
 use crate::segment::Segment;
-use crate::supply::{self, Claims};
+use crate::supply;
 use crate::sync::{Ordering, does, give_way};
 use crate::tables::{self, FamilyKey, Key, SeriesKey, entry, full};
 
@@ -32,12 +32,12 @@ const LOOKS: usize = 8;
 /// How often a key may be removed under its registrant.
 const TRIES: usize = 1 << 16;
 
-/// Registers a family, or finds it and checks that it is the same.
-pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, FamilyRecord), Error> {
-    let key = FamilyKey::new(&spec.name);
+/// Registers a family, or finds it: its record and the state in which it is published.
+pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<Found, Error> {
+    let key = FamilyKey::new(spec.name.as_bytes());
     for _ in 0..TRIES {
         if let Some(found) = key.find(segment)? {
-            return existing_family(segment, found, spec);
+            return publish_family(segment, found);
         }
         if let Err(error) = new_family(segment, spec, &key) {
             look_again(segment, &key, error)?;
@@ -48,40 +48,45 @@ pub(crate) fn family(segment: &Segment, spec: &FamilySpec) -> Result<(u32, Famil
 
 fn new_family(segment: &Segment, spec: &FamilySpec, key: &FamilyKey<'_>) -> Result<(), Error> {
     segment.check_pages()?;
-    let mut claims = Claims::new(segment);
-    let record = low_half(claims.take(Section::Families, 1, 0)?);
-    let end = (u64::from(record) + 1) * family::WORDS as u64;
-    segment.commit(Section::Families, end)?;
-    let (text, _) = claims.store_text(&spec.text())?;
-    let bounds = claims.store_words(spec.bounds())?;
-    let words = entry(segment, Section::Families, record, family::WORDS)?;
-    record::begin_reuse();
-    spec.fill(words, key.hash(), &segment.layout, text, bounds);
+    let record = supply::family_record(segment, spec, key.hash())?;
     step("family-filled");
-    segment.check_pages()?;
-    if key.insert(segment, record)?.is_none() {
+    let inserted = segment
+        .check_pages()
+        .and_then(|()| key.insert(segment, record));
+    if matches!(inserted, Ok(None)) {
         step("family-inserted");
-        claims.keep();
+    } else {
+        supply::give_back_family(segment, record);
     }
-    Ok(())
+    inserted.map(|_| ())
 }
 
-fn existing_family(
-    segment: &Segment,
-    found: Found,
-    spec: &FamilySpec,
-) -> Result<(u32, FamilyRecord), Error> {
+/// Publishes a family's record of the index, where its registrant has not.
+pub(crate) fn publish_family(segment: &Segment, found: Found) -> Result<Found, Error> {
     let words = entry(segment, Section::Families, found.record, family::WORDS)?;
     if state::of(found.state) == state::FREE && does("family published") {
         record::publish(&words[family::STATE], found.state);
     }
+    Ok(Found {
+        state: state::to(found.state, state::PUBLISHED),
+        ..found
+    })
+}
+
+/// What a family of the same name is, which is not used again meanwhile; an error where it is another.
+pub(crate) fn known_family(
+    segment: &Segment,
+    index: u32,
+    spec: &FamilySpec,
+) -> Result<FamilyRecord, Error> {
+    let words = entry(segment, Section::Families, index, family::WORDS)?;
     let arena = record::arena(segment);
     let known = record::read_published_family(&segment.layout, words, arena).map_err(|reason| {
-        let reason = format!("family record {}: {reason}", found.record);
+        let reason = format!("family record {index}: {reason}");
         Error::not_a_segment(&segment.path, &reason)
     })?;
     spec.check_same(&known.spec)?;
-    Ok((found.record, known))
+    Ok(known)
 }
 
 /// Registers a series of a family, or finds it: its record and the state in which it is published.
@@ -93,6 +98,11 @@ pub(crate) fn series(
 ) -> Result<Found, Error> {
     let key = SeriesKey::new(known.0, labels);
     for _ in 0..TRIES {
+        if is_removed(segment, known.0) {
+            return Err(Error::Removed {
+                family: known.1.spec.name.clone(),
+            });
+        }
         if let Some(found) = key.find(segment)? {
             match admit(segment, known, found, is_overflow)? {
                 Some(published) => return Ok(published),
@@ -104,6 +114,14 @@ pub(crate) fn series(
         }
     }
     Err(full(segment, Section::Series))
+}
+
+/// Whether a family was removed, for a process that still has a handle of it.
+fn is_removed(segment: &Segment, index: u32) -> bool {
+    let words = segment.entry(Section::Families, index, family::WORDS);
+    words.is_none_or(|words| {
+        state::of(words[family::STATE].load(Ordering::Relaxed)) == state::REMOVED
+    })
 }
 
 /// Inserts a record for a key that was not there.
@@ -188,4 +206,79 @@ fn over_limit(known: &FamilyRecord) -> Error {
 
 fn overflow_reserve(segment: &Segment) -> u64 {
     (segment.extent(Section::Series).capacity / 16).min(OVERFLOW_RESERVE_MAX)
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use super::*;
+    use crate::proof::meanwhile;
+    use crate::{SegmentOptions, Writer};
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let options = SegmentOptions::new().path(folder.path().join("a.seg"));
+        (folder, options.attach().unwrap())
+    }
+
+    /// The last page, which no registration here uses, is lost to this process, and then there again.
+    fn lose_a_page(segment: &Segment) {
+        let file = segment.file().unwrap();
+        let bytes = segment.layout.words as u64 * 8;
+        file.set_len(bytes - 4096).unwrap();
+        segment.words()[segment.layout.words - 1].load(Ordering::Relaxed);
+        file.set_len(bytes).unwrap();
+    }
+
+    fn try_series(writer: Writer, label: &str) -> Result<(), Error> {
+        let registration = writer.counter("a_total", "h").label("k", label);
+        registration.try_register().map(drop)
+    }
+
+    #[test]
+    fn a_page_lost_while_a_series_is_filled_refuses_it() {
+        let (_folder, writer) = writer();
+        try_series(writer, "1").unwrap();
+        let _planned = meanwhile::at("series-filled", move || lose_a_page(writer.segment()));
+        let refused = try_series(writer, "2");
+        assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
+        let found = writer.segment().next(Section::Series);
+        assert_eq!(found.load(Ordering::Relaxed), 2);
+        assert_eq!(
+            tables::free(writer.segment()).count.load(Ordering::Relaxed),
+            1
+        );
+    }
+
+    #[test]
+    fn a_page_lost_while_a_family_is_filled_refuses_it() {
+        let (_folder, writer) = writer();
+        let _planned = meanwhile::at("family-filled", move || lose_a_page(writer.segment()));
+        let refused = try_series(writer, "1");
+        assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
+        let found = FamilyKey::new(b"a_total").find(writer.segment()).unwrap();
+        assert_eq!(found, None);
+    }
+
+    /// Another registrant of the same key is faster, and takes the last words for texts.
+    fn overtake(writer: Writer) {
+        try_series(writer, "2").unwrap();
+        let strings = writer.segment().extent(Section::Strings).capacity;
+        let next = writer.segment().next(Section::Strings);
+        next.store(strings, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn who_is_refused_a_series_finds_the_one_that_took_its_room() {
+        let (_folder, writer) = writer();
+        try_series(writer, "1").unwrap();
+        let _planned = meanwhile::at("claim-taken", move || overtake(writer));
+        try_series(writer, "2").unwrap();
+    }
+
+    #[test]
+    fn who_is_refused_a_family_finds_the_one_that_took_its_room() {
+        let (_folder, writer) = writer();
+        let _planned = meanwhile::at("claim-taken", move || overtake(writer));
+        try_series(writer, "2").unwrap();
+    }
 }

@@ -12,14 +12,14 @@
 use crate::error::Error;
 use crate::index::Found;
 use crate::labels::LabelSet;
-use crate::layout::{Section, family, header, series, state};
+use crate::layout::{Layout, Section, family, header, series, state};
 use crate::marks::{self, Asker};
 use crate::proof::step;
 use crate::record;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, acquire, check, one_step, release, tally};
 use crate::tables::{self, Key, SeriesKey};
-use crate::{supply, text};
+use crate::{labels, supply, text};
 
 /// How often a series may change under its remover.
 const TRIES: usize = 1 << 16;
@@ -79,10 +79,10 @@ pub(crate) fn reclaim(segment: &Segment, record: u32, asker: Asker) -> Result<bo
         return Ok(false);
     }
     take_out(segment, words, family)?;
-    if !check(
-        "nobody holds the series",
-        !marks::is_held(segment, record, asker),
-    ) {
+    let is_held = marks::is_held(segment, segment.layout.series_mark(record), asker)
+        || is_overflow(segment, words)
+            && marks::is_held(segment, Layout::family_mark(family), asker);
+    if !check("nobody holds the series", !is_held) {
         return Ok(false);
     }
     if !begin_next(&words[series::STATE], removed) {
@@ -111,8 +111,28 @@ pub(crate) fn begin_next(state_word: &AtomicU64, removed: u64) -> bool {
         .is_ok()
 }
 
+/// Whether a record is that of an overflow series: who writes to it has marked its family, not the series.
+pub(crate) fn is_overflow(segment: &Segment, words: &[AtomicU64]) -> bool {
+    let text = record::series_labels(words, record::arena(segment));
+    let bytes = text.and_then(|(words, bytes)| text::load(words, bytes));
+    let labels = bytes.and_then(|bytes| labels::decode(&bytes));
+    labels.is_none_or(|labels| labels::is_overflow(&labels))
+}
+
 /// A search of its key takes a removed record out of the index.
 fn take_out(segment: &Segment, words: &[AtomicU64], family: u32) -> Result<(), Error> {
+    find_as(segment, words, family).map(|_| ())
+}
+
+/// Whether a record is the one of its key in the index, in the state that it was seen in.
+pub(crate) fn is_in_index(segment: &Segment, seen: Found) -> Result<bool, Error> {
+    let words = tables::entry(segment, Section::Series, seen.record, series::WORDS)?;
+    let found = find_as(segment, words, record::series_family(words))?;
+    Ok(found == Some(seen))
+}
+
+/// The record that the index has for the key of another one.
+fn find_as(segment: &Segment, words: &[AtomicU64], family: u32) -> Result<Option<Found>, Error> {
     let labels = record::series_labels(words, record::arena(segment));
     let labels = labels.and_then(|(words, bytes)| text::load(words, bytes));
     let key = SeriesKey {
@@ -120,7 +140,7 @@ fn take_out(segment: &Segment, words: &[AtomicU64], family: u32) -> Result<(), E
         labels: &labels.unwrap_or_default(),
         hash: words[series::HASH].load(Ordering::Relaxed),
     };
-    key.find(segment).map(|_| ())
+    key.find(segment)
 }
 
 fn class_of(segment: &Segment, family: u32) -> Option<u64> {

@@ -28,7 +28,7 @@
 )]
 
 use crate::layout::{PAGE_BYTES, to_usize};
-use crate::snapshot::Recording;
+use crate::recording::Recording;
 use crate::sync::{AtomicU64, Ordering, in_order, one_step, release};
 
 /// How the shards of some neighbouring cells lie: CPU shards first, then fallback shards.

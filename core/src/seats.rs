@@ -80,7 +80,7 @@ pub(crate) struct Seats<'a> {
     pub(crate) removals: Removals<'a>,
 }
 
-/// The segment's counts of removals begun and done, for readers.
+/// The segment's counts of removals begun and done, of series and families, for readers.
 #[derive(Clone, Copy)]
 pub(crate) struct Removals<'a> {
     pub(crate) begun: &'a AtomicU64,
@@ -95,6 +95,17 @@ pub(crate) struct SeenRemovals {
 }
 
 impl Removals<'_> {
+    /// Removes what readers may see, between the two counts.
+    pub(crate) fn count<T>(self, remove: impl FnOnce() -> T) -> T {
+        one_step("removal numbered", self.begun).fetch_add(1, Ordering::Relaxed);
+        step("removal-begun");
+        let removed = remove();
+        // Release: a reader that sees the removal done sees the record removed.
+        one_step("removal ended", self.done).fetch_add(1, release("removal done"));
+        step("removal-done");
+        removed
+    }
+
     pub(crate) fn seen(self) -> SeenRemovals {
         // Those done first: equal numbers say that none was under way in between. Pairs with the Release in `change`.
         let done = self.done.load(acquire("removals done seen"));
@@ -280,24 +291,20 @@ impl Seats<'_> {
         if state::of(before) != from {
             return;
         }
-        if deed == Deed::Remove {
-            one_step("removal numbered", self.removals.begun).fetch_add(1, Ordering::Relaxed);
-
-            step("removal-begun");
-        }
-        // Release: a reader that sees the record published sees its words. Pairs with the Acquires of readers.
-        let (done, other) = (release("record publish"), Ordering::Relaxed);
-        let _ = one_step("operand changed", word).compare_exchange(
-            before,
-            state::to(before, to),
-            done,
-            other,
-        );
-        step("operand-changed");
-        if deed == Deed::Remove {
-            // Release: a reader that sees the removal done sees the record removed.
-            one_step("removal ended", self.removals.done).fetch_add(1, release("removal done"));
-            step("removal-done");
+        let change = || {
+            // Release: a reader that sees the record published sees its words. Pairs with the Acquires of readers.
+            let (done, other) = (release("record publish"), Ordering::Relaxed);
+            let _ = one_step("operand changed", word).compare_exchange(
+                before,
+                state::to(before, to),
+                done,
+                other,
+            );
+            step("operand-changed");
+        };
+        match deed {
+            Deed::Remove => self.removals.count(change),
+            Deed::Add | Deed::Withdraw => change(),
         }
     }
 }

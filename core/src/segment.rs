@@ -142,7 +142,8 @@ impl Segment {
         let _ = map.advise(memmap2::Advice::NoHugePage);
         let boot_id = crate::host::boot_id().map_err(io)?;
         let this_boot = identity.boot_id == boot_id;
-        let words = words_of(&map, layout.words);
+        // SAFETY: S1: both go into the same `Segment`.
+        let words = unsafe { words_of(&map, layout.words) };
         // The mapping pins the description it was made from, and a forked child inherits the mapping: a lock
         // of that description would outlive its process. So locks go to a description of their own.
         let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
@@ -177,7 +178,8 @@ impl Segment {
         let options = options.len(self.layout.words * 8).no_reserve_swap();
         let map = memmap2::MmapRaw::from(options.map_anon()?);
         let _ = map.advise(memmap2::Advice::NoHugePage);
-        let words = words_of(&map, self.layout.words);
+        // SAFETY: S1: both go into the same `Segment`, or neither does.
+        let words = unsafe { words_of(&map, self.layout.words) };
         let mapping = match &self.mapping {
             Some(Mapping { file, inode, .. }) => Some(Mapping {
                 guard: None,
@@ -201,18 +203,13 @@ impl Segment {
     /// Writes the header and commits what every writer touches: the indexes, the process table, the sinks.
     pub(crate) fn initialise(&self) -> Result<(), Error> {
         self.reserve("header", 0, header::WORDS as u64)?;
-        self.commit(
+        for whole in [
             Section::Processes,
-            self.extent(Section::Processes).words as u64,
-        )?;
-        self.commit(
             Section::FamilyIndex,
-            self.extent(Section::FamilyIndex).words as u64,
-        )?;
-        self.commit(
             Section::SeriesIndex,
-            self.extent(Section::SeriesIndex).words as u64,
-        )?;
+        ] {
+            self.commit(whole, self.extent(whole).words as u64)?;
+        }
         self.commit_run(
             self.layout.sink_run(),
             self.extent(Section::ProcessCells).capacity,
@@ -224,7 +221,8 @@ impl Segment {
         step("segment-committed");
         self.next(Section::Counters)
             .store(sink::CELLS as u64, Ordering::Relaxed);
-        // Cell 0 means "none".
+        // Cell or exemplar 0 means "none".
+        self.next(Section::Exemplars).store(1, Ordering::Relaxed);
         self.next(Section::ProcessCells).store(1, Ordering::Relaxed);
         self.next(Section::SharedCells).store(1, Ordering::Relaxed);
         self.commit(Section::SharedCells, 1)?;
@@ -461,12 +459,16 @@ impl Segment {
     }
 }
 
-/// The words of a mapping that moves into the same `Segment`.
+/// The words of a mapping.
+///
+/// # Safety
+/// Whoever keeps the words keeps the mapping.
 #[cfg(not(all(test, loom)))]
-fn words_of(map: &memmap2::MmapRaw, count: usize) -> &'static [AtomicU64] {
+unsafe fn words_of(map: &memmap2::MmapRaw, count: usize) -> &'static [AtomicU64] {
     let first = map.as_ptr().cast::<AtomicU64>();
     assert!(count * 8 <= map.len(), "a mapping holds its segment");
-    // SAFETY: S1: the mapping holds that many words and the caller keeps it; S2: they are atomic.
+    // SAFETY: S1: the mapping holds that many words and the caller keeps it; S2: they are atomic; S3: whoever has
+    // them from a read-only mapping only loads.
     unsafe { std::slice::from_raw_parts(first, count) }
 }
 

@@ -9,7 +9,7 @@ use crate::segment::Segment;
 use crate::unit::Scale;
 use crate::word::low_half;
 
-/// Everything that the handles of one family share.
+/// Everything that the handles of one family share, with those of others of the same shape.
 ///
 /// What a record needs comes first and is packed, because loads are what it spends most on.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct Shape {
     pub(crate) segment: &'static Segment,
     pub(crate) scale: Scale,
     placement: Placement,
+    buckets: Option<Buckets>,
 }
 
 /// How to find the bucket of a value without a log-linear index.
@@ -75,6 +76,7 @@ impl Shape {
                 Search::Explicit(Box::new(Explicit::new(buckets)))
             }),
             scale: known.spec.unit.scale(),
+            buckets: buckets.cloned(),
             ..Shape::of_one_bucket(segment, known.placement)
         }
     }
@@ -96,7 +98,15 @@ impl Shape {
             segment,
             scale: Scale::ONE,
             placement,
+            buckets: None,
         }
+    }
+
+    /// Whether series of this family have this shape.
+    pub(crate) fn is_of(&self, known: &FamilyRecord) -> bool {
+        self.placement == known.placement
+            && self.scale == known.spec.unit.scale()
+            && self.buckets == known.spec.buckets
     }
 
     pub(crate) fn placement(&self) -> &Placement {
@@ -111,6 +121,14 @@ impl Shape {
             (None, Search::Explicit(explicit)) => explicit.bucket(value),
             (None, Search::One) => 0,
         }
+    }
+}
+
+impl Shape {
+    /// Which of a series' exemplars is kept for `value`.
+    #[inline]
+    pub(crate) fn exemplar_of(&self, value: u64) -> usize {
+        self.placement.exemplar_of(self.bucket(value))
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::buckets::Buckets;
 use crate::loss::Losses;
+use crate::recording::Recording;
 use crate::schema::Kind;
+use crate::trace::{SpanId, TraceId};
 use crate::unit::{Scale, Unit};
 
 /// Everything that a reader saw in one pass.
@@ -24,6 +26,8 @@ pub struct Snapshot {
     pub(crate) values: Vec<Value>,
     /// Bucket counts of all histograms, one after another.
     pub(crate) bucket_counts: Vec<u64>,
+    /// Exemplars, each with the place of its series in the directory, in the directory's order.
+    pub(crate) exemplars: Vec<(usize, Exemplar)>,
     /// Registrations folded into the overflow series, for each family of the directory.
     pub(crate) overflowed: Vec<u64>,
     /// The processes that hold a slot, living or dead.
@@ -32,7 +36,7 @@ pub struct Snapshot {
     pub losses: Losses,
     /// What became of removed series.
     pub removals: Removals,
-    /// Records that were skipped because they made no sense.
+    /// Records that were skipped because they made no sense, and memory that is missing.
     pub damage: Vec<Damage>,
 }
 
@@ -200,6 +204,19 @@ pub struct ProcessValue {
     pub value: Number,
 }
 
+/// A value that was recorded, and the trace that it was recorded in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exemplar {
+    /// What was recorded: a value of a histogram, or the amount that was added to a counter.
+    pub value: Number,
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span of the trace.
+    pub span_id: SpanId,
+    /// When it was recorded, in nanoseconds since the Unix epoch; some milliseconds old.
+    pub time_unix_nanos: u64,
+}
+
 /// The value of one series, as the outputs see it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ValueView<'a> {
@@ -233,6 +250,14 @@ pub struct SeriesView<'a> {
     pub series: &'a Series,
     /// Its value.
     pub value: ValueView<'a>,
+    exemplars: &'a [(usize, Exemplar)],
+}
+
+impl<'a> SeriesView<'a> {
+    /// Its exemplars, of counters and histograms that keep them: by value, of a histogram.
+    pub fn exemplars(&self) -> impl ExactSizeIterator<Item = &'a Exemplar> + use<'a> {
+        self.exemplars.iter().map(|(_, exemplar)| exemplar)
+    }
 }
 
 impl Snapshot {
@@ -295,6 +320,14 @@ impl Snapshot {
         self.values.len()
     }
 
+    pub(crate) fn exemplars(&self, series: usize) -> &[(usize, Exemplar)] {
+        let before = |until| self.exemplars.partition_point(|&(of, _)| of < until);
+        match self.exemplars[..] {
+            [] => &[],
+            _ => &self.exemplars[before(series)..before(series + 1)],
+        }
+    }
+
     /// The value at `index`, of a series of a family with these buckets.
     pub(crate) fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
         match &self.values[index] {
@@ -325,6 +358,7 @@ impl<'a> FamilyView<'a> {
             .map(move |(index, series)| SeriesView {
                 series,
                 value: snapshot.view(family, family.first + index),
+                exemplars: snapshot.exemplars(family.first + index),
             })
     }
 
@@ -382,80 +416,12 @@ pub struct Process {
     pub holds_removed: u64,
 }
 
-/// How a process records, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Recording {
-    /// Restartable sequences on the CPU's own shard.
-    RestartableSequences,
-    /// Atomic additions: this build has no restartable sequence for its target.
-    FallbackTarget,
-    /// Atomic additions: the C library does not register restartable sequences.
-    FallbackLibrary,
-    /// Atomic additions: the kernel or a tunable turned restartable sequences off.
-    FallbackUnregistered,
-    /// Atomic additions: the kernel's restartable sequences failed the self-test.
-    FallbackSelfTest,
-    /// Atomic additions: the self-test found nothing out, for want of threads, of a CPU or of time.
-    FallbackUntested,
-    /// A value that this build does not know.
-    Unknown,
-}
-
-impl Recording {
-    const KNOWN: [Recording; 6] = [
-        Recording::RestartableSequences,
-        Recording::FallbackTarget,
-        Recording::FallbackLibrary,
-        Recording::FallbackUnregistered,
-        Recording::FallbackSelfTest,
-        Recording::FallbackUntested,
-    ];
-
-    /// `rseq` or `fallback`.
-    pub const fn mode(self) -> &'static str {
-        match self {
-            Recording::RestartableSequences => "rseq",
-            Recording::Unknown => "unknown",
-            _ => "fallback",
-        }
-    }
-
-    /// Why, in words for an operator.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Recording::RestartableSequences => "restartable sequences are registered",
-            Recording::FallbackTarget => "no restartable sequence for this target",
-            Recording::FallbackLibrary => "the C library registers no restartable sequences",
-            Recording::FallbackUnregistered => "turned off by the kernel, a tunable or a sandbox",
-            Recording::FallbackSelfTest => "the kernel failed the self-test",
-            Recording::FallbackUntested => "the self-test of the kernel found nothing out",
-            Recording::Unknown => "written by a newer version",
-        }
-    }
-
-    pub(crate) fn code(self) -> u64 {
-        Recording::KNOWN
-            .iter()
-            .position(|&known| known == self)
-            .map_or(0, |at| at as u64 + 1)
-    }
-
-    pub(crate) fn from_code(code: u64) -> Recording {
-        let at = usize::try_from(code.wrapping_sub(1)).unwrap_or(usize::MAX);
-        Recording::KNOWN
-            .get(at)
-            .copied()
-            .unwrap_or(Recording::Unknown)
-    }
-}
-
-/// A record that was skipped because it made no sense.
+/// A record that was skipped because it made no sense, or a place whose memory was taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The table it is in.
+    /// The table it is in; "file" for memory missing from the file, nobody knows where.
     pub table: &'static str,
-    /// Its index there.
+    /// Its index there; 0 for the file.
     pub index: u64,
     /// The check that failed.
     pub reason: String,

@@ -60,6 +60,16 @@ pub(crate) fn free(segment: &Segment) -> FreeLists<'_> {
     }
 }
 
+/// The free family records.
+pub(crate) fn free_families(segment: &Segment) -> FreeLists<'_> {
+    let list = header::FREE_FAMILIES..header::FREE_FAMILIES + 2;
+    FreeLists {
+        classes: &segment.words()[list],
+        count: &segment.words()[header::FREE_FAMILIES_COUNT],
+        records: records(segment, Section::Families),
+    }
+}
+
 /// The seats of a family.
 pub(crate) fn seats(segment: &Segment, index: u32) -> Result<Seats<'_>, Error> {
     let words = entry(segment, Section::Families, index, family::WORDS)?;
@@ -116,8 +126,7 @@ pub(crate) struct FamilyKey<'a> {
 }
 
 impl<'a> FamilyKey<'a> {
-    pub(crate) fn new(name: &'a str) -> FamilyKey<'a> {
-        let name = name.as_bytes();
+    pub(crate) fn new(name: &'a [u8]) -> FamilyKey<'a> {
         let hash = text::hash(name);
         FamilyKey { name, hash }
     }

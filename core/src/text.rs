@@ -5,6 +5,13 @@ use std::cmp;
 use crate::proof::step;
 use crate::sync::{AtomicU64, Ordering};
 
+/// Some words of the string arena.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) offset: u64,
+    pub(crate) words: u32,
+}
+
 /// Words that `bytes` bytes take.
 pub(crate) const fn words_for(bytes: usize) -> usize {
     bytes.div_ceil(8)
@@ -31,6 +38,27 @@ pub(crate) fn load(words: &[AtomicU64], count: usize) -> Option<Vec<u8>> {
     }
     bytes.truncate(count);
     Some(bytes)
+}
+
+/// Copies out the texts of these lengths that follow one another in `words`, in all at most `most` bytes.
+pub(crate) fn load_each(
+    words: &[AtomicU64],
+    lengths: &[u32],
+    most: usize,
+) -> Result<Vec<String>, &'static str> {
+    let total = lengths.iter().map(|&length| length as usize).sum();
+    if total > most {
+        return Err("its texts are too long");
+    }
+    let bytes = load(words, total).ok_or("its texts lie outside")?;
+    let mut rest = bytes.as_slice();
+    let mut texts = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let (text, after) = rest.split_at(length as usize);
+        texts.push(String::from_utf8(text.to_vec()).map_err(|_| "its texts are not UTF-8")?);
+        rest = after;
+    }
+    Ok(texts)
 }
 
 /// How the text of `count` bytes at the start of `words` compares with `bytes`, in some order; `None` where the

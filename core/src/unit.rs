@@ -26,6 +26,11 @@ impl Scale {
         }
     }
 
+    /// The multiplier and the divisor.
+    pub const fn parts(self) -> (u32, u32) {
+        (self.multiplier, self.divisor)
+    }
+
     /// Whether recorded values are exposed unchanged.
     pub const fn is_one(self) -> bool {
         self.multiplier == self.divisor
@@ -102,7 +107,8 @@ impl Unit {
         }
     }
 
-    pub(crate) fn owned(base: String, scale: Scale) -> Unit {
+    /// The same with a name that is known at run time only.
+    pub fn owned(base: String, scale: Scale) -> Unit {
         Unit {
             base: Cow::Owned(base),
             scale,

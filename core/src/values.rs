@@ -2,11 +2,13 @@
 
 use crate::catalogue::Source;
 use crate::cell::{Placement, gauge_word, histogram_cell};
+use crate::exemplar::{self, Told};
 use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
-use crate::snapshot::{Family, Number, Process, ProcessValue, Value};
+use crate::snapshot::{Directory, Exemplar, Family, Number, Process, ProcessValue, Value};
 use crate::sync::{AtomicU64, Ordering, acquire, does};
+use crate::trace::{SpanId, TraceId};
 
 /// Sums of all cells of the counter section, by cell.
 pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
@@ -29,8 +31,12 @@ pub(crate) fn sum_counter_cells(segment: &Segment, sums: &mut Vec<u64>) {
     }
 }
 
-/// The sum of a histogram over its shards, and its buckets added to `counts`.
-pub(crate) fn sum_histogram<'a, S>(shards: impl Fn() -> S, counts: &mut [u64]) -> u128
+/// The sum of a histogram over its shards, and its buckets, as they are `later`, added to `counts`.
+pub(crate) fn sum_histogram<'a, S>(
+    shards: impl Fn() -> S,
+    later: impl Fn() -> S,
+    counts: &mut [u64],
+) -> u128
 where
     S: Iterator<Item = &'a [AtomicU64]>,
 {
@@ -40,7 +46,7 @@ where
     // All sums before all buckets: a record adds to its bucket first, perhaps in another shard, so a value
     // that is in the sum is in a bucket; the sum never runs ahead.
     let before = sums();
-    for cells in shards() {
+    for cells in later() {
         let buckets = &cells[histogram_cell::BUCKETS..];
         for (count, bucket) in counts.iter_mut().zip(buckets) {
             *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
@@ -53,6 +59,58 @@ where
     }
 }
 
+/// The exemplars of all series, each with the place of its series: to be read before the cells, so that what an
+/// exemplar tells is counted.
+pub(crate) fn exemplars(
+    segment: &Segment,
+    directory: &Directory,
+    sources: &[Source],
+) -> Vec<(usize, Exemplar)> {
+    let all = segment.committed_words(Section::Exemplars);
+    let mut found = Vec::new();
+    for family in &directory.families {
+        let places = family.first..family.first + family.series.len();
+        for (place, source) in places.clone().zip(&sources[places]) {
+            let count = source.placement.exemplars;
+            if count == 0 {
+                break;
+            }
+            let words = exemplar::of_series(all, source.cells.exemplars, count);
+            let (words, _) = words.as_chunks();
+            let told = words.iter().enumerate().filter_map(|(at, words)| {
+                let told = exemplar::read(words)?;
+                let exemplar = exemplar_of(family, &source.placement, at, told)?;
+                Some((place, exemplar))
+            });
+            found.extend(told);
+        }
+    }
+    found
+}
+
+/// What is told at `at`, where it can have been left there.
+fn exemplar_of(family: &Family, placement: &Placement, at: usize, told: Told) -> Option<Exemplar> {
+    let value = match (family.kind, &family.buckets) {
+        (Kind::CounterF64, _) => {
+            let value = f64::from_bits(told.value);
+            (0.0..f64::INFINITY)
+                .contains(&value)
+                .then_some(Number::Float(value))
+        }
+        (Kind::Histogram, Some(buckets)) => {
+            let place = placement.exemplar_of(buckets.index(told.value));
+            (place == at).then_some(Number::Unsigned(told.value))
+        }
+        _ => Some(Number::Unsigned(told.value)),
+    };
+    Some(Exemplar {
+        value: value?,
+        trace_id: TraceId::from_number(told.trace_id)?,
+        span_id: SpanId::from_number(told.span_id)?,
+        time_unix_nanos: told.unix_nanos,
+    })
+}
+
 /// A living process with a copy of its own cells.
 pub(crate) struct Living {
     slot: u32,
@@ -61,8 +119,13 @@ pub(crate) struct Living {
 }
 
 impl Living {
-    /// Copies the cells of a process; `None` where its slot went to another process meanwhile.
-    pub(crate) fn copy(segment: &Segment, process: &Process, before: u64) -> Option<Living> {
+    /// Copies the cells of a process; `None` where its slot went to another process meanwhile, as is seen `later`.
+    pub(crate) fn copy(
+        segment: &Segment,
+        later: &Segment,
+        process: &Process,
+        before: u64,
+    ) -> Option<Living> {
         let words = segment.entry(Section::Processes, process.slot, process::WORDS)?;
         let committed = segment.committed_run(process.slot, &words[process::CELLS_COMMITTED]);
         let used = segment.next(Section::ProcessCells).load(Ordering::Relaxed);
@@ -78,6 +141,7 @@ impl Living {
             pid: process.pid,
             cells,
         };
+        let words = later.entry(Section::Processes, process.slot, process::WORDS)?;
         crate::process::is_unchanged(words, before).then_some(living)
     }
 
@@ -92,6 +156,8 @@ impl Living {
 /// What the values of one pass are made of.
 pub(crate) struct Pass<'a> {
     pub(crate) segment: &'a Segment,
+    /// The same segment; a later copy of it, where copies are read.
+    pub(crate) later: &'a Segment,
     pub(crate) counter_sums: &'a [u64],
     pub(crate) living: &'a [Living],
     pub(crate) bucket_counts: Vec<u64>,
@@ -116,9 +182,13 @@ impl Pass<'_> {
     }
 
     /// The words of a series' sharded cells: shard by shard.
-    fn shards(&self, placement: &Placement, first: u64) -> impl Iterator<Item = &[AtomicU64]> {
-        let words = self.segment.committed_words(placement.section);
-        let offset = to_usize(placement.offset(&self.segment.layout, first));
+    fn shards<'a>(
+        segment: &'a Segment,
+        source: &'a Source,
+    ) -> impl Iterator<Item = &'a [AtomicU64]> {
+        let placement = &source.placement;
+        let words = segment.committed_words(placement.section);
+        let offset = to_usize(placement.offset(&segment.layout, source.cells.sharded));
         let span = words
             .get(offset..offset + placement.span_words())
             .unwrap_or_default();
@@ -128,8 +198,7 @@ impl Pass<'_> {
     }
 
     fn float_sum(&self, source: &Source) -> f64 {
-        let shards = self.shards(&source.placement, source.cells.sharded);
-        shards
+        Self::shards(self.later, source)
             .map(|cells| f64::from_bits(cells[0].load(Ordering::Relaxed)))
             .sum()
     }
@@ -138,8 +207,9 @@ impl Pass<'_> {
         let first = self.bucket_counts.len();
         let mut counts = std::mem::take(&mut self.bucket_counts);
         counts.resize(first + source.placement.cells - histogram_cell::BUCKETS, 0);
-        let shards = || self.shards(&source.placement, source.cells.sharded);
-        let sum = sum_histogram(shards, &mut counts[first..]);
+        let shards = || Self::shards(self.segment, source);
+        let later = || Self::shards(self.later, source);
+        let sum = sum_histogram(shards, later, &mut counts[first..]);
         self.bucket_counts = counts;
         Value::Histogram { first, sum }
     }
@@ -270,5 +340,41 @@ impl GaugeArithmetic for Float {
     }
     fn is_less(self, a: u64, b: u64) -> bool {
         gauge_word::to_f64(a) < gauge_word::to_f64(b)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{SegmentOptions, ValueView};
+
+    #[test]
+    fn a_stored_state_that_the_set_does_not_have_holds_none() {
+        let options = SegmentOptions::new().processes(2).families(4).series(4);
+        let options = options.process_cells(512).counter_cells(512).cpu_shards(1);
+        let writer = options.heap().unwrap();
+        let states = writer.state_set("state", "h", &["idle", "busy"]);
+        let states = states.register().unwrap();
+        states.set(1);
+        let shown = || writer.snapshot().unwrap();
+        assert_eq!(
+            shown().value("state", &[]),
+            Some(ValueView::States(&[false, true]))
+        );
+        let (run, cells) = writer
+            .attached()
+            .segment
+            .layout
+            .process_run(writer.attached().slot());
+        let run = &writer.attached().segment.words()[run..run + cells];
+        let is_set = |word: &&AtomicU64| word.load(Ordering::Relaxed) == gauge_word::from_i64(1);
+        let cell = run.iter().find(is_set).unwrap();
+        for beyond in [2, 1 << 40, i64::MAX, -1] {
+            cell.store(gauge_word::from_i64(beyond), Ordering::Relaxed);
+            assert_eq!(
+                shown().value("state", &[]),
+                Some(ValueView::States(&[false, false]))
+            );
+        }
     }
 }

@@ -10,8 +10,8 @@ use crate::counter::{Counter, CounterF64};
 use crate::dense::Dense;
 use crate::error::Error;
 use crate::family::{Constant, Family, FamilyHandle, Handle, Labelled};
+use crate::family_removal;
 use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
-use crate::held::Hold;
 use crate::histogram::Histogram;
 use crate::labels;
 use crate::layout::{Identity, Layout};
@@ -19,11 +19,11 @@ use crate::loss::Loss;
 use crate::options::SegmentOptions;
 use crate::process::Name;
 use crate::record::FamilySpec;
-use crate::register;
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
 use crate::sets::{BoundedSet, LabelSet};
 use crate::snapshot::Snapshot;
+use crate::traced::{Bucketed, Traceable, Traced};
 use crate::unit::Unit;
 
 /// Series that a family may have where it does not say otherwise.
@@ -50,6 +50,14 @@ impl SegmentOptions {
         let make = |segment| Attached::new(segment, self.name());
         let attached = crate::fork::find_or_keep(segment, is_same, make);
         Ok(Writer { attached })
+    }
+
+    /// Creates the segment without attaching it: this process takes no slot of it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where there is a file already, and every reason why there can be no segment.
+    pub fn create(self) -> Result<(), Error> {
+        crate::create::create(&self)
     }
 
     /// A segment on the heap that nobody else sees: for tests, and for programs that cannot have a file.
@@ -137,6 +145,7 @@ impl Writer {
             series_limit: SERIES_LIMIT,
             sharding: Sharding::Auto,
             keep_nanos: 0,
+            exemplars: H::KEEPS_EXEMPLARS,
         };
         Registration {
             attached: self.attached,
@@ -152,6 +161,28 @@ impl Writer {
     /// As [`crate::Reader::attach`] and [`crate::Reader::snapshot`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         crate::reader::Reader::of_writer(&self.attached.segment)?.snapshot()
+    }
+
+    /// Removes the family with this name and all its series: the next scrape does not show them. Whether there was
+    /// one.
+    ///
+    /// Handles of it record into nothing from then on, and what is registered by one counts as lost. Declared again,
+    /// it is another family, of any type. Its memory is free for others once no process has a handle of it.
+    ///
+    /// ```
+    /// let writer = tachograph::SegmentOptions::new().heap()?;
+    /// let depth = writer.gauge("queue_depth", "Depth of the queue").register()?;
+    /// assert!(writer.remove_family("queue_depth")?);
+    /// assert!(!depth.is_live());
+    /// let depth = writer.histogram("queue_depth", "Depths of the queue").register()?;
+    /// depth.record(3);
+    /// # Ok::<(), tachograph::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotASegment`] where the segment is damaged.
+    pub fn remove_family(&self, name: &str) -> Result<bool, Error> {
+        family_removal::remove(&self.attached.segment, name, self.attached.asker())
     }
 
     pub(crate) fn attached(&self) -> &'static Attached {
@@ -259,10 +290,8 @@ impl<H: Handle> Registration<H> {
     pub fn try_register(self) -> Result<H, Error> {
         check(&self.spec)?;
         let labels = self.constant.with(&[])?;
-        let (index, record) = register::family(&self.attached.segment, &self.spec)?;
-        let family = (index, &record);
-        let resolved = self.attached.try_resolve(family, &labels, Hold::Kept)?;
-        H::resolve(self.attached, family, &resolved).ok_or_else(|| outside(self.attached))
+        let known = self.attached.family(&self.spec)?;
+        Family::new(self.attached, Some(known), self.constant).try_resolve(&labels)
     }
 
     /// Registers the family alone, to register many series of it. Labels given so far are labels of each.
@@ -300,7 +329,7 @@ impl<H: Handle> Registration<H> {
     /// Registers the family; its labels are checked already.
     fn declared(self) -> Result<Family<H>, Error> {
         check(&self.spec)?;
-        let known = match register::family(&self.attached.segment, &self.spec) {
+        let known = match self.attached.family(&self.spec) {
             Ok(known) => Some(known),
             Err(
                 error @ (Error::Full { .. }
@@ -351,7 +380,23 @@ impl Registration<StateSet> {
     }
 }
 
-impl Registration<Histogram> {
+impl<H: Traceable> Registration<H> {
+    /// Keeps exemplars: see [`Traced`]. The first registration of the family decides.
+    pub fn exemplars(self) -> Registration<Traced<H>> {
+        let spec = FamilySpec {
+            exemplars: true,
+            ..self.spec
+        };
+        Registration {
+            attached: self.attached,
+            spec,
+            constant: self.constant,
+            handle: PhantomData,
+        }
+    }
+}
+
+impl<H: Bucketed> Registration<H> {
     /// Sets the buckets.
     pub fn buckets(mut self, buckets: Buckets) -> Self {
         self.spec.buckets = Some(buckets);
@@ -363,10 +408,6 @@ impl Registration<Histogram> {
         self.spec.sharding = sharding;
         self
     }
-}
-
-fn outside(attached: &Attached) -> Error {
-    Error::not_a_segment(&attached.segment.path, "a series' cells lie outside")
 }
 
 /// Checks what a program can get wrong in a declaration.
@@ -437,9 +478,9 @@ detached_by_default!(
 );
 
 const _: () = {
-    assert!(size_of::<Counter>() <= 24);
-    assert!(size_of::<CounterF64>() <= 24);
-    assert!(size_of::<Gauge>() <= 24);
-    assert!(size_of::<Histogram>() <= 24);
+    assert!(size_of::<Counter>() <= 32);
+    assert!(size_of::<CounterF64>() <= 32);
+    assert!(size_of::<Gauge>() <= 32);
+    assert!(size_of::<Histogram>() <= 32);
     assert!(Loss::ALL.len() <= 64);
 };

@@ -1,5 +1,10 @@
 //! What the host refuses is an error value or a counted loss, never a signal.
 
+#[expect(unreachable_pub, reason = "the tests across processes use it too")]
+mod skip;
+
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -61,7 +66,7 @@ fn on_small_tmpfs(size: &str, name: &str) {
         ])
         .status();
     if !can_mount.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this user cannot mount a tmpfs");
+        skip::skip("this user cannot mount a tmpfs");
         return;
     }
     in_process(&mount, name, folder.path());
@@ -127,4 +132,27 @@ fn registering_on_a_full_file_system() {
     assert_eq!(recorded + snapshot.losses.count(Loss::LostHistogram), 200);
     assert!(recorded > 0, "some histograms had room");
     assert!(snapshot.losses.count(Loss::NoSpace) > 0);
+}
+
+#[test]
+fn the_last_pages_of_a_file_system_are_used() {
+    on_small_tmpfs("2m", "registering_in_the_last_pages");
+}
+
+#[test]
+#[ignore = "runs on a small tmpfs"]
+fn registering_in_the_last_pages() {
+    const PAGES: u64 = 8;
+    let writer = options().attach().unwrap();
+    let filler = Path::new(&std::env::var_os("TACHOGRAPH_TEST_FOLDER").unwrap()).join("filler");
+    let mut file = File::create(&filler).unwrap();
+    let mut pages = 0;
+    while file.write_all(&[1; 4096]).is_ok() {
+        pages += 1;
+    }
+    file.set_len((pages - PAGES) * 4096).unwrap();
+    // Fewer pages than are taken at a time where there is room.
+    let counter = writer.counter("a_total", "h").try_register().unwrap();
+    counter.add(7);
+    assert_eq!(writer.snapshot().unwrap().number("a_total", &[]), 7.0);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tachograph::{
-    Buckets, GaugeMode, Loss, Number, Outcome, Reader, SegmentOptions, Snapshot, TableFill,
-    ValueView, Writer,
+    Buckets, Counter, GaugeMode, LabelSet, Labelled, Loss, Metrics, Number, Outcome, Reader,
+    SegmentOptions, Snapshot, TableFill, ValueView, Writer,
 };
 
 /// The same must hold on the heap and in a file.
@@ -375,4 +375,253 @@ fn a_family_notices_that_a_known_series_was_removed() {
     }
     family.with(&labels).unwrap().add(2);
     assert_eq!(writer.snapshot().unwrap().number("a_total", &labels), 2.0);
+}
+
+#[derive(LabelSet)]
+struct Job<'a> {
+    queue: &'a str,
+    shard: u8,
+}
+
+#[derive(Metrics)]
+struct Jobs {
+    /// Jobs done
+    #[metric(series_limit = 2)]
+    jobs_total: Labelled<Counter, Job<'static>>,
+    /// Jobs that nobody waits for
+    #[metric(keep_for = "1ms")]
+    idle_total: Labelled<Counter, Job<'static>>,
+}
+
+#[test]
+fn typed_series_come_and_go() {
+    let (metrics, test) = Jobs::for_test();
+    let jobs = &metrics.jobs_total;
+    let (key, texts) = (
+        Job {
+            queue: "mail",
+            shard: 7,
+        },
+        [("queue", "mail"), ("shard", "7")],
+    );
+    let value = || test.value("jobs_total", &texts);
+    let lease = jobs.lease(&key);
+    lease.add(3);
+    assert!(lease.is_live() && jobs.is_live(&key).unwrap());
+    assert_eq!(value(), Some(3.0));
+    assert!(jobs.remove(&key).unwrap() && !jobs.remove(&key).unwrap());
+    assert!(!lease.is_live() && !jobs.is_live(&key).unwrap());
+    assert_eq!(value(), None);
+    drop(lease);
+    assert_eq!(counts(&test.snapshot()), [1, 1, 0], "its memory is free");
+    jobs.with(&key).inc();
+    assert_eq!(value(), Some(1.0));
+
+    let long = "x".repeat(5_000);
+    let refused = Job {
+        queue: &long,
+        shard: 7,
+    };
+    let lease = jobs.lease(&refused);
+    lease.inc();
+    assert_eq!(lease.outcome(), Outcome::Overflow);
+    assert!(lease.is_live());
+    assert!(!jobs.remove(&refused).unwrap() && !jobs.is_live(&refused).unwrap());
+    let other = [("queue", "__other__"), ("shard", "__other__")];
+    assert_eq!(test.value("jobs_total", &other), Some(1.0));
+}
+
+#[test]
+fn declared_families_drop_what_is_idle() {
+    let (metrics, test) = Jobs::for_test();
+    let key = Job {
+        queue: "mail",
+        shard: 7,
+    };
+    metrics.idle_total.lease(&key).inc();
+    let mut removed = test.writer().sweep().unwrap().removed;
+    while removed == 0 {
+        std::thread::sleep(Duration::from_millis(2));
+        removed = test.writer().sweep().unwrap().removed;
+    }
+    assert!(!metrics.idle_total.is_live(&key).unwrap());
+    assert_eq!(counts(&test.snapshot()), [1, 1, 0]);
+}
+
+#[test]
+fn a_dense_family_keeps_all_its_series() {
+    let writer = SegmentOptions::new().heap().unwrap();
+    let family = writer
+        .counter("a_total", "h")
+        .keep_for(Duration::from_secs(1));
+    assert!(family.dense::<Flag>().is_err());
+}
+
+#[derive(Clone, Copy, LabelSet)]
+struct Flag {
+    on: bool,
+}
+
+#[test]
+fn a_stale_handle_says_so() {
+    each_backing(SegmentOptions::new, |writer| {
+        let labels = [("k", "v")];
+        macro_rules! check {
+            ($($declared:expr),+) => {$({
+                let family = $declared.series_limit(2).family().unwrap();
+                let handle = family.with(&labels).unwrap();
+                let _other = family.with(&[("k", "w")]).unwrap();
+                let overflow = family.with(&[("k", "x")]).unwrap();
+                assert!(handle.is_live() && overflow.is_live());
+                assert!(family.remove(&labels).unwrap());
+                assert!(!handle.is_live() && overflow.is_live());
+                assert!(family.with(&labels).unwrap().is_live());
+                assert!(!handle.is_live(), "the series that came back is another one");
+            })+};
+        }
+        check!(
+            writer.counter("a_total", "h"),
+            writer.counter_f64("b_total", "h"),
+            writer.gauge("c", "h"),
+            writer.gauge_f64("d", "h"),
+            writer.histogram("e", "h"),
+            writer.info("f_info", "h"),
+            writer.state_set("g", "h", &["on", "off"])
+        );
+        assert!(!Counter::default().is_live());
+    });
+}
+
+#[test]
+fn a_removed_family_is_gone_and_comes_back_as_another() {
+    each_backing(SegmentOptions::new, |writer| {
+        let family = writer
+            .counter("depth_total", "h")
+            .series_limit(2)
+            .family()
+            .unwrap();
+        let labels = [("k", "v")];
+        let lease = family.lease(&labels).unwrap();
+        lease.add(7);
+        family.lease(&[("k", "w")]).unwrap().inc();
+        let overflow = family.lease(&[("k", "x")]).unwrap();
+        overflow.inc();
+        let shown = |name: &str| {
+            let snapshot = writer.snapshot().unwrap();
+            assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
+            snapshot.family(name).map(|family| family.series().len())
+        };
+        assert_eq!(shown("depth_total"), Some(3), "two and the overflow series");
+        assert!(writer.remove_family("depth_total").unwrap());
+        assert!(!writer.remove_family("depth_total").unwrap());
+        assert!(!writer.remove_family("nothing").unwrap());
+        assert_eq!(shown("depth_total"), None);
+        assert!(!lease.is_live() && !overflow.is_live());
+
+        let late = family.lease(&[("k", "y")]).unwrap();
+        late.inc();
+        assert_eq!(late.outcome(), Outcome::Sink);
+        let snapshot = writer.snapshot().unwrap();
+        assert_eq!(snapshot.losses.count(Loss::FamilyRemoved), 1);
+        assert_eq!(fill(&snapshot, "families").used, 1, "handles are left");
+
+        let again = writer
+            .counter_f64("depth_total", "other")
+            .register()
+            .unwrap();
+        again.add(0.5);
+        assert_eq!(writer.snapshot().unwrap().number("depth_total", &[]), 0.5);
+        assert_eq!(fill(&writer.snapshot().unwrap(), "families").used, 2);
+        drop(family);
+        assert_eq!(
+            fill(&writer.snapshot().unwrap(), "families").used,
+            2,
+            "a lease is left"
+        );
+        drop(lease);
+        writer.sweep().unwrap();
+        assert_eq!(
+            fill(&writer.snapshot().unwrap(), "families").used,
+            2,
+            "another lease is left"
+        );
+        drop(overflow);
+        assert_eq!(fill(&writer.snapshot().unwrap(), "families").used, 1);
+        assert_eq!(shown("depth_total"), Some(1));
+    });
+}
+
+#[test]
+fn a_plain_handle_keeps_its_family_from_being_freed() {
+    let writer = SegmentOptions::new().heap().unwrap();
+    let counter = writer.counter("a_total", "h").register().unwrap();
+    assert!(writer.remove_family("a_total").unwrap());
+    writer.sweep().unwrap();
+    let snapshot = writer.snapshot().unwrap();
+    assert_eq!(fill(&snapshot, "families").used, 1);
+    assert_eq!(counts(&snapshot), [1, 0, 1]);
+    counter.inc();
+    let again = writer.counter("a_total", "h").register().unwrap();
+    assert_eq!(again.value(), 0);
+}
+
+#[test]
+fn families_without_end_run_in_fixed_memory() {
+    let options = || {
+        SegmentOptions::new()
+            .families(3)
+            .series(40)
+            .string_bytes(4096)
+    };
+    each_backing(options, |writer| {
+        let kept = writer.counter("kept_total", "h").family().unwrap();
+        kept.with(&[("k", "v")]).unwrap().add(5);
+        let mut taken = None;
+        for round in 0..600u32 {
+            let name = format!("f{}_x", round % 7);
+            let help = "help ".repeat(round as usize % 9);
+            let label = [("k", "v")];
+            match round % 4 {
+                0 => {
+                    let family = writer.counter(&format!("{name}_total"), &help);
+                    family.family().unwrap().lease(&label).unwrap().add(3);
+                }
+                1 => {
+                    let family = writer.gauge(&name, &help).family().unwrap();
+                    family.lease(&label).unwrap().set(3);
+                }
+                2 => {
+                    let bounds =
+                        Buckets::explicit((1..=1 + u64::from(round % 3)).collect::<Vec<_>>());
+                    let family = writer.histogram(&name, &help).buckets(bounds.unwrap());
+                    family.family().unwrap().lease(&label).unwrap().record(3);
+                }
+                _ => {
+                    let family = writer.counter_f64(&format!("{name}_total"), &help);
+                    family.family().unwrap().lease(&label).unwrap().add(3.0);
+                }
+            }
+            let snapshot = writer.snapshot().unwrap();
+            assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
+            assert!(snapshot.losses.iter().all(|(_, count)| count == 0));
+            let full = if round % 4 % 3 == 0 {
+                format!("{name}_total")
+            } else {
+                name
+            };
+            let family = snapshot.family(&full).unwrap();
+            assert_eq!(
+                (family.family.help.as_str(), family.series().len()),
+                (help.as_str(), 1)
+            );
+            assert_eq!(snapshot.family("kept_total").unwrap().series().len(), 1);
+            assert!(writer.remove_family(&full).unwrap());
+            let used = ["families", "series", "strings", "counter_cells"]
+                .map(|table| fill(&writer.snapshot().unwrap(), table).used);
+            if round >= 100 {
+                assert_eq!(used, *taken.get_or_insert(used), "round {round}");
+            }
+        }
+        assert_eq!(kept.with(&[("k", "v")]).unwrap().value(), 5);
+    });
 }

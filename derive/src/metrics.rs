@@ -5,19 +5,20 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
     Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, GenericArgument, Ident, Lit,
-    LitStr, Meta, PathArguments, Result, Type,
+    LitStr, Meta, PathArguments, PathSegment, Result, Type,
 };
 
 use crate::options::{self, Options};
 
 /// Options of every metric.
-const COMMON: [&str; 6] = [
+const COMMON: [&str; 7] = [
     "name",
     "help",
     "unit",
     "labels",
     "series_limit",
     "allow_id_labels",
+    "keep_for",
 ];
 /// Options of a field that is another declared struct.
 const FLATTENED: [&str; 3] = ["flatten", "prefix", "labels"];
@@ -158,6 +159,7 @@ fn flattened(options: &Options, field: &Field) -> Result<TokenStream> {
 
 fn declared(options: &Options, field: &Field, ident: &Ident) -> Result<TokenStream> {
     check_special(options, &field.ty)?;
+    check_keep(options, &field.ty)?;
     let plain = ident.to_string();
     let plain = LitStr::new(plain.trim_start_matches("r#"), ident.span());
     let name = options.text("name")?.unwrap_or(plain);
@@ -177,6 +179,7 @@ fn declared(options: &Options, field: &Field, ident: &Ident) -> Result<TokenStre
         ("sharding", |value| Ok(quote!(.sharding(#value)))),
         ("states", states),
         ("series_limit", |value| Ok(quote!(.series_limit(#value)))),
+        ("keep_for", |value| keep_for(value)),
     ] {
         if let Some(value) = options.expression(option)? {
             calls.extend(call(value)?);
@@ -222,10 +225,31 @@ fn check_special(options: &Options, ty: &Type) -> Result<()> {
     check_allowed(options, &allowed, &format!("a `{handle}`"))
 }
 
+/// Refuses an end of idle series where the program keeps the handles of all of them.
+fn check_keep(options: &Options, ty: &Type) -> Result<()> {
+    let Some(value) = options.expression("keep_for")? else {
+        return Ok(());
+    };
+    let name = last_segment(ty).map(|last| last.ident.to_string());
+    let name = name.unwrap_or_default();
+    if name != "Dense" && !HANDLES.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let message = format!(
+        "the handles of a `{name}` are kept for good; `keep_for` is for label sets that come and go: use \
+         `Labelled`, or `FamilyHandle`, and leases"
+    );
+    Err(Error::new(value.span(), message))
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    let Type::Path(path) = ty else { return None };
+    path.path.segments.last()
+}
+
 /// The handle that a type is, or is a family of, where its name tells.
 fn handle(ty: &Type) -> Option<String> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last()?;
+    let last = last_segment(ty)?;
     let name = last.ident.to_string();
     if HANDLES.contains(&name.as_str()) {
         return Some(name);
@@ -293,6 +317,38 @@ fn mode(value: &Expr) -> Result<TokenStream> {
         .1;
     let variant = Ident::new(variant, word.span());
     Ok(quote!(.mode(::tachograph::GaugeMode::#variant)))
+}
+
+/// A time such as `"10m"`, or any other expression.
+fn keep_for(value: &Expr) -> Result<TokenStream> {
+    let Expr::Lit(ExprLit {
+        lit: Lit::Str(text),
+        ..
+    }) = value
+    else {
+        return Ok(quote_spanned!(value.span()=> .keep_for(#value)));
+    };
+    let millis = millis(&text.value()).ok_or_else(|| {
+        let message = "write a time as in \"90s\", \"10m\", \"12h\" or \"7d\", or an expression of type \
+                       `std::time::Duration`";
+        Error::new(text.span(), message)
+    })?;
+    Ok(quote!(.keep_for(::std::time::Duration::from_millis(#millis))))
+}
+
+/// How many milliseconds a number with a unit is; `None` for no time at all.
+fn millis(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(unit).filter(|&millis| millis > 0)
 }
 
 fn buckets(value: &Expr) -> Result<TokenStream> {

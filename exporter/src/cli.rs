@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser};
 
-use crate::config::{Address, time};
+use crate::config::{Address, Mode, time};
 
 /// Serves the metrics of tachograph segments to Prometheus.
 ///
@@ -64,6 +64,22 @@ pub struct Arguments {
         conflicts_with = "demo")]
     pub process_metrics: Option<bool>,
 
+    /// The mode of unix sockets, as in 0660 [default: the umask decides]
+    #[arg(long, value_name = "MODE")]
+    pub unix_mode: Option<Mode>,
+
+    /// The user that owns unix sockets, by name or number
+    #[arg(long, value_name = "USER")]
+    pub unix_owner: Option<String>,
+
+    /// The group that owns unix sockets, by name or number
+    #[arg(long, value_name = "GROUP")]
+    pub unix_group: Option<String>,
+
+    /// Who may ask.
+    #[command(flatten)]
+    pub access: AccessArguments,
+
     /// Limits of the connections.
     #[command(flatten)]
     pub limits: LimitArguments,
@@ -88,6 +104,27 @@ pub struct Arguments {
     pub demo_worker: bool,
 }
 
+/// Who may ask, as it is given.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessArguments {
+    /// A web configuration file of the Prometheus exporter toolkit: TLS, client certificates, passwords
+    #[arg(long, alias = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
+    /// A file of bearer tokens, one a line; who shows none of them needs a password or gets 401
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub bearer_token_file: Vec<PathBuf>,
+
+    /// A name under which the exporter may be asked [default: any; without a dot on the loopback]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
+
+    /// Web pages that may read answers, as in `https://example.org`
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    pub allowed_origin: Vec<String>,
+}
+
 /// Limits as they are given.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Limits")]
@@ -103,6 +140,10 @@ pub struct LimitArguments {
     /// Close a connection whose client has not taken the answer by then [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub response_timeout: Option<Duration>,
+
+    /// Close a connection that is older, after the request in flight [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub connection_timeout: Option<Duration>,
 
     /// Answer 503 to more connections than this [default: 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -128,7 +169,9 @@ impl Arguments {
 /// An option that may also come from the environment.
 fn with_variable(argument: Arg) -> Arg {
     match argument.get_long() {
-        Some(name) if !name.ends_with("-config") && !name.starts_with("demo") => {
+        Some(name)
+            if !matches!(name, "check-config" | "print-config") && !name.starts_with("demo") =>
+        {
             let variable = format!(
                 "TACHOGRAPH_EXPORTER_{}",
                 name.replace('-', "_").to_uppercase()
@@ -140,8 +183,8 @@ fn with_variable(argument: Arg) -> Arg {
 }
 
 const EXAMPLES: &str = "\
-Each option that configures can also be given in the environment, as TACHOGRAPH_EXPORTER_LISTEN for --listen.
-A list is separated by commas there.
+Each option that configures may also come from the environment: --listen from TACHOGRAPH_EXPORTER_LISTEN,
+with commas between the parts of a list. What stands here wins over the environment, and that over the file.
 
 Examples:
   tachograph-exporter --demo
@@ -152,6 +195,8 @@ Examples:
       serve every segment of a folder to other hosts
   tachograph-exporter --segment web.seg --segment jobs.seg --listen unix:/run/metrics.sock
       serve two segments on a unix socket
+  tachograph-exporter --listen 0.0.0.0:9464 --web-config web.yml
+      serve other hosts, with TLS and passwords
   tachograph-exporter --config exporter.toml --check-config
       say what is wrong with a configuration, and where";
 

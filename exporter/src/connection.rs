@@ -14,13 +14,14 @@ use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::deadline::{Deadline, Watched};
-use crate::routes::Routes;
+use crate::front::Front;
 
 /// Serves `stream` until the client is done, a limit is reached, or `stop` changes and no request is in
-/// flight.
+/// flight. `on_loopback` is whether it came over the loopback.
 pub(crate) async fn serve<S>(
     stream: S,
-    routes: Arc<Routes>,
+    front: Arc<Front>,
+    on_loopback: bool,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -29,8 +30,8 @@ pub(crate) async fn serve<S>(
     let deadline = Deadline::new(limits);
     let service = service_fn(|request| {
         deadline.request();
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(routes.answer(&request).await) }
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(&request, on_loopback).await) }
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -40,21 +41,26 @@ pub(crate) async fn serve<S>(
             service,
         );
     let mut connection = pin!(connection);
-    let mut stopped = pin!(async move { stop.wait_for(|&stop| stop).await.is_ok() });
-    let mut is_stopping = false;
+    let mut ended = pin!(async move {
+        tokio::select! {
+            _ = stop.wait_for(|&stop| stop) => {}
+            () = tokio::time::sleep(limits.connection_timeout) => {}
+        }
+    });
+    let mut is_ending = false;
     let mut timer = pin!(tokio::time::sleep_until(deadline.at()));
     poll_fn(|context| {
         // How it ended is the client's business; there is nobody here to tell.
         if connection.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        if !is_stopping && stopped.as_mut().poll(context).is_ready() {
-            is_stopping = true;
+        if !is_ending && ended.as_mut().poll(context).is_ready() {
+            is_ending = true;
             connection.as_mut().graceful_shutdown();
             // What the call above decided takes effect when the connection is polled.
             context.waker().wake_by_ref();
         }
-        if is_stopping && !deadline.is_busy() {
+        if is_ending && !deadline.is_busy() {
             return Poll::Ready(());
         }
         if timer.deadline() != deadline.at() {

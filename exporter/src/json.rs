@@ -3,8 +3,8 @@
 //! The field names are a promise; `docs/PROBE.md` lists them.
 
 use tachograph::{
-    Family, FamilyView, HistogramView, Kind, Number, ProcessValue, Scale, SegmentInfo, Snapshot,
-    ValueView,
+    Exemplar, Family, FamilyView, HistogramView, Kind, Number, ProcessValue, Scale, SegmentInfo,
+    Snapshot, ValueView,
 };
 
 use crate::number::push_integer;
@@ -118,6 +118,8 @@ impl Json<'_> {
 /// What there is to say.
 impl Json<'_> {
     fn snapshot(&mut self, snapshot: &Snapshot, wanted: &Wanted) {
+        // The version of the form, by which the probe knows a dump.
+        self.count("tachograph_dump", 1);
         self.count("time_unix_nanos", snapshot.time_unix_nanos);
         self.field("segment")
             .object(|json| json.segment(&snapshot.segment));
@@ -132,6 +134,13 @@ impl Json<'_> {
             for (loss, count) in snapshot.losses.iter() {
                 json.count(loss.name(), count);
             }
+        });
+        let removals = &snapshot.removals;
+        self.field("removals").object(|json| {
+            json.count("removed", removals.removed);
+            json.count("reclaimed", removals.reclaimed);
+            json.count("waiting", removals.waiting);
+            json.count("untracked", removals.untracked);
         });
         self.list("damage", &snapshot.damage, |json, damage| {
             json.object(|json| {
@@ -199,6 +208,11 @@ impl Json<'_> {
             None => self.field("mode").null(),
         }
         self.text("unit", family.unit.base());
+        let (multiplier, divisor) = family.unit.scale().parts();
+        self.list("scale", [multiplier, divisor], |json, part| {
+            json.integer(part)
+        });
+        self.layout(family);
         self.text("help", &family.help);
         self.list("states", &family.states, |json, state| json.string(state));
         self.count("series_count", family.series.len() as u64);
@@ -213,9 +227,46 @@ impl Json<'_> {
                     }
                 });
                 json.count("created_unix_nanos", series.series.created_unix_nanos);
+                let (record, generation) = series.series.identity();
+                let record = [u64::from(record), generation];
+                json.list("record", record, |json, part| json.integer(part));
                 json.value(family, series.value);
+                if let ValueView::Number(number) = series.value {
+                    json.recorded(number, family.unit.scale());
+                }
+                if series.exemplars().len() > 0 {
+                    let scale = family.unit.scale();
+                    json.list("exemplars", series.exemplars(), |json, exemplar| {
+                        json.object(|json| json.exemplar(exemplar, scale));
+                    });
+                }
             });
         });
+    }
+
+    /// How a histogram sorts values into buckets, in recorded units.
+    fn layout(&mut self, family: &Family) {
+        let Some(buckets) = &family.buckets else {
+            return self.field("layout").null();
+        };
+        self.field("layout")
+            .object(|json| match buckets.log_linear_parts() {
+                Some((precision, highest)) => json.field("log_linear").object(|json| {
+                    json.count("precision", precision.into());
+                    json.count("highest", highest);
+                }),
+                None => {
+                    let bounds = buckets.explicit_bounds().unwrap_or_default();
+                    json.list("bounds", bounds, |json, &bound| json.integer(bound));
+                }
+            });
+    }
+
+    /// What was recorded, unless the base unit says the same.
+    fn recorded(&mut self, number: Number, scale: Scale) {
+        if !scale.is_one() {
+            self.field("recorded").number(number, Scale::ONE);
+        }
     }
 
     /// The value, under a key that tells its form.
@@ -239,6 +290,14 @@ impl Json<'_> {
         }
     }
 
+    fn exemplar(&mut self, exemplar: &Exemplar, scale: Scale) {
+        self.text("trace_id", &exemplar.trace_id.to_string());
+        self.text("span_id", &exemplar.span_id.to_string());
+        self.field("value").number(exemplar.value, scale);
+        self.recorded(exemplar.value, scale);
+        self.count("time_unix_nanos", exemplar.time_unix_nanos);
+    }
+
     fn number(&mut self, number: Number, scale: Scale) {
         match number.scaled(scale) {
             Number::Unsigned(value) => self.integer(value),
@@ -252,6 +311,7 @@ impl Json<'_> {
             json.count("slot", each.slot.into());
             json.count("pid", each.pid.into());
             json.field("value").number(each.value, family.unit.scale());
+            json.recorded(each.value, family.unit.scale());
             if let Number::Signed(index) = each.value
                 && let Ok(index) = usize::try_from(index)
                 && let Some(state) = family.states.get(index)
@@ -271,6 +331,7 @@ impl Json<'_> {
         } else {
             self.field("sum").float(distribution.sum());
         }
+        self.field("recorded_sum").integer(view.sum);
         for (name, value) in [
             ("mean", distribution.mean()),
             ("min", distribution.min()),
@@ -285,9 +346,13 @@ impl Json<'_> {
                 None => self.field(name).null(),
             }
         }
-        self.list("buckets", distribution.buckets(), |json, bucket| {
+        let filled = view.counts.iter().enumerate();
+        let filled = filled.filter(|&(_, &count)| count > 0);
+        let buckets = filled.zip(distribution.buckets());
+        self.list("buckets", buckets, |json, ((index, _), bucket)| {
             let (lower, upper, count) = bucket;
             json.object(|json| {
+                json.field("index").integer(index);
                 json.field("lower").float(lower);
                 json.field("upper").float(upper);
                 json.count("count", count);

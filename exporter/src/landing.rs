@@ -72,7 +72,7 @@ fn push_counts(page: &mut Html, digest: &Digest) {
         );
     }
     for ((table, reason), &count) in &digest.damage {
-        let what = format!("Damaged records skipped, {table}: {reason}");
+        let what = format!("Damage, {table}: {reason}");
         page.row(&what, count as u64);
     }
     page.raw("</table>\n");

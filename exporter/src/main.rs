@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tachograph_exporter::cli::Arguments;
 use tachograph_exporter::demo::{self, Failure};
 use tachograph_exporter::server::Server;
-use tachograph_exporter::{Config, Error, tell};
+use tachograph_exporter::{Config, Error, Front, tell};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -43,13 +43,14 @@ fn run_demo(arguments: &Arguments) -> Result<bool, Failure> {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
-    let config = Config::load(arguments)?;
     if arguments.print_config {
+        let config = Config::load(arguments)?;
         // Whoever reads it may have had enough.
         let _ = write!(std::io::stdout(), "{config}");
         return Ok(());
     }
     if arguments.check_config {
+        Front::check(Config::load(arguments)?)?;
         tell("the configuration makes sense");
         return Ok(());
     }
@@ -61,24 +62,30 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             what: "event loop",
             source,
         })?;
-    runtime.block_on(serve(&config))
+    runtime.block_on(serve(arguments.clone()))
 }
 
-async fn serve(config: &Config) -> Result<(), Error> {
+async fn serve(arguments: Arguments) -> Result<(), Error> {
     let no_handler = |source| Error::System {
         what: "signal handler",
         source,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(no_handler)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(no_handler)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_handler)?;
-    let server = Server::bind(config).await?;
+    let server = Server::bind(move || Config::load(&arguments)).await?;
     for address in server.addresses() {
         tell(&format!("listening on {address}"));
     }
+    let front = server.front();
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                // What is wrong goes to the log, and the old configuration stays.
+                _ = hangup.recv() => drop(front.reload().await),
+            }
         }
     };
     server.run(stop).await;

@@ -1,5 +1,7 @@
 //! The exporter's metrics about itself and about the health of its segments.
 
+use std::time::UNIX_EPOCH;
+
 use tachograph::{LossClass, Number, Removals};
 
 use crate::negotiate::Format;
@@ -10,6 +12,7 @@ use crate::plan::{push_header, push_label};
 use crate::processes::Usage;
 use crate::protobuf::{self, Heading};
 use crate::report::{ConflictReport, Digest, Report, State};
+use crate::status::Refusal;
 use crate::wanted::Wanted;
 
 /// Appends those of the exporter's own families that are `wanted`, by name, unless `format` is JSON. Writers
@@ -58,7 +61,7 @@ impl Samples<'_> {
             for (name, value) in labels {
                 protobuf::push_label(&mut encoded, name, value);
             }
-            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64(), None);
+            protobuf::push_sample(self.out, &encoded, self.kind, number.as_f64());
             return;
         }
         self.out.extend_from_slice(self.name.as_bytes());
@@ -222,7 +225,7 @@ impl<'a> Own<'a> {
         self.digests(
             "tachograph_damage",
             "gauge",
-            "Records of the segment that were skipped, by what is wrong with them.",
+            "Damage in the segment by where it is and what is wrong.",
             |samples, segment, digest| {
                 for ((table, reason), &count) in &digest.damage {
                     let labels = [("segment", segment), ("table", table), ("reason", reason)];
@@ -233,7 +236,7 @@ impl<'a> Own<'a> {
         self.digests(
             "tachograph_damaged_records",
             "gauge",
-            "Records of the segment that were skipped because they made no sense.",
+            "Damage in the segment: records skipped because they made no sense, series whose counts fell, missing memory.",
             |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged()),
         );
     }
@@ -249,6 +252,7 @@ impl<'a> Own<'a> {
                 samples.count(&[("version", version), ("os", os), ("arch", arch)], 1);
             },
         );
+        self.config();
         self.family(
             "tachograph_exporter_conflicts",
             "gauge",
@@ -264,6 +268,7 @@ impl<'a> Own<'a> {
                 }
             },
         );
+        self.refusals();
         self.family(
             "tachograph_exporter_scrape_duration_seconds",
             "gauge",
@@ -285,6 +290,38 @@ impl<'a> Own<'a> {
             "counter",
             "Pages rendered; scrapes that overlap share one.",
             |samples, report| samples.add(&[], Number::Unsigned(report.scrapes)),
+        );
+    }
+
+    fn config(&mut self) {
+        self.family(
+            "tachograph_exporter_config_last_reload_success_timestamp_seconds",
+            "gauge",
+            "When the configuration in use was read.",
+            |samples, report| {
+                let since = report.front.config_read_at.duration_since(UNIX_EPOCH);
+                samples.add(&[], Number::Float(since.unwrap_or_default().as_secs_f64()));
+            },
+        );
+        self.family(
+            "tachograph_exporter_config_last_reload_successful",
+            "gauge",
+            "Whether the last attempt to read the configuration succeeded.",
+            |samples, report| samples.count(&[], report.front.config_is_current.into()),
+        );
+    }
+
+    fn refusals(&mut self) {
+        self.family(
+            "tachograph_exporter_refused_total",
+            "counter",
+            "Requests and connections that were refused.",
+            |samples, report| {
+                for (reason, name) in Refusal::ALL {
+                    let count = report.front.refused(reason);
+                    samples.add(&[("reason", name)], Number::Unsigned(count));
+                }
+            },
         );
     }
 
@@ -474,6 +511,7 @@ mod tests {
 
     use super::*;
     use crate::report::{Refusals, SegmentReport};
+    use crate::status::FrontReport;
 
     fn report() -> Report {
         let digest = Digest {
@@ -514,6 +552,10 @@ mod tests {
                 reason: "taken".into(),
             }],
             taken: vec!["process_threads".into()],
+            front: FrontReport {
+                config_read_at: UNIX_EPOCH + Duration::from_millis(1500),
+                ..FrontReport::default()
+            },
             scrapes: 4,
             refusals: Refusals { busy: 3, late: 1 },
             duration: Duration::from_micros(1500),

@@ -22,6 +22,7 @@ use crate::protobuf::ProtobufRenderer;
 use crate::report::{ConflictReport, Digest, Refusals, Report, SegmentReport};
 use crate::share::Shared;
 use crate::source::{Reading, Sources};
+use crate::status::Status;
 use crate::text::{Syntax, TextRenderer};
 use crate::wanted::Wanted;
 
@@ -68,8 +69,8 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Pages of `sources`, as `config` says.
-    pub(crate) fn new(sources: Sources, config: &Config) -> Pages {
-        let scraper = Scraper::new(sources, config);
+    pub(crate) fn new(sources: Sources, config: &Config, status: Arc<Status>) -> Pages {
+        let scraper = Scraper::new(sources, config, status);
         let scrapes_max = config.limits.max_scrapes;
         Pages {
             refusals: Arc::clone(&scraper.refusals),
@@ -159,6 +160,7 @@ impl AsRef<[u8]> for Permitted {
 struct Scraper {
     sources: Sources,
     options: PageOptions,
+    status: Arc<Status>,
     /// Both text formats, and the last page that was in one.
     text: Option<(TextRenderer, u64)>,
     /// The same for protobuf.
@@ -173,10 +175,11 @@ struct Scraper {
 }
 
 impl Scraper {
-    fn new(sources: Sources, config: &Config) -> Scraper {
+    fn new(sources: Sources, config: &Config, status: Arc<Status>) -> Scraper {
         Scraper {
             sources,
             options: config.pages,
+            status,
             text: None,
             protobuf: None,
             scrapes: 0,
@@ -206,6 +209,7 @@ impl Scraper {
             conflicts,
             segments: readings.iter().map(|it| self.report_on(it)).collect(),
             taken: taken(&readings),
+            front: self.status.report(),
             scrapes: self.scrapes,
             duration: start.elapsed(),
             refusals: *lock(&self.refusals),
@@ -364,7 +368,7 @@ mod tests {
     #[test]
     fn a_page_is_refused_when_it_is_late_or_one_too_many() {
         let config = two_scrapes();
-        let pages = Pages::new(Sources::new(Vec::new()), &config);
+        let pages = Pages::new(Sources::new(Vec::new()), &config, Arc::default());
         let runtime = runtime();
         let patience = Duration::from_millis(5);
         let busy = lock(&pages.scraper);
@@ -388,7 +392,7 @@ mod tests {
     #[test]
     fn forms_that_nobody_waits_for_are_not_kept() {
         let config = two_scrapes();
-        let pages = Pages::new(Sources::new(Vec::new()), &config);
+        let pages = Pages::new(Sources::new(Vec::new()), &config, Arc::default());
         runtime().block_on(async {
             for at in 0..100 {
                 pages
@@ -402,7 +406,8 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let mut scraper = Scraper::new(Sources::new(Vec::new()), &Config::default());
+        let mut scraper =
+            Scraper::new(Sources::new(Vec::new()), &Config::default(), Arc::default());
         scrape(&mut scraper, Format::OpenMetrics);
         scrape(&mut scraper, Format::Protobuf);
         for _ in 0..UNUSED_MAX {

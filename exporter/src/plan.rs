@@ -37,6 +37,8 @@ pub(crate) struct Group {
     pub(crate) parts: Vec<Part>,
     /// How many beginnings of lines it has in the arena, its two headers aside.
     pub(crate) lines: usize,
+    /// Whether OpenMetrics may show exemplars: not where it must call the type unknown.
+    pub(crate) has_exemplars: bool,
 }
 
 /// One family of one segment.
@@ -204,6 +206,7 @@ impl Plan {
                                 first: source,
                                 parts: vec![part],
                                 lines: 0,
+                                has_exemplars: false,
                             };
                             groups.insert(name, group);
                         }
@@ -281,6 +284,8 @@ impl Plan {
                 openmetrics::push_header(line, declared, first.unit.base(), &first.help);
             }
         });
+        group.has_exemplars =
+            matches!(&declared, Ok(of) if matches!(of.kind, "counter" | "histogram"));
         conflicts.extend(declared.err().map(|taken| Conflict {
             segment: group.first.segment,
             family: first.name.clone(),
@@ -324,7 +329,7 @@ impl Shape {
         reserved
     }
 
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         match self {
             Shape::Single | Shape::Each => 1,
             Shape::Histogram(bounds) => bounds.len() + 3,

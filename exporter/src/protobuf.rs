@@ -3,8 +3,11 @@
 //! Names and families are those of the text format. A log-linear histogram is there twice, with classic
 //! buckets and as a native histogram; the scraper takes which it wants.
 
-use tachograph::{Family, FamilyView, HistogramView, Number, ProcessValue, Snapshot, ValueView};
+use tachograph::{
+    Exemplar, Family, FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView,
+};
 
+use crate::exemplars;
 use crate::label::LabelNames;
 use crate::native::{Mapping, ZERO_THRESHOLD};
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
@@ -31,10 +34,18 @@ mod metric {
     pub(super) const GAUGE: u64 = 2;
     pub(super) const COUNTER: u64 = 3;
     pub(super) const VALUE: u64 = 1;
+    pub(super) const COUNTER_EXEMPLAR: u64 = 2;
     pub(super) const COUNTER_START: u64 = 3;
     pub(super) const HISTOGRAM: u64 = 7;
     pub(super) const SECONDS: u64 = 1;
     pub(super) const NANOS: u64 = 2;
+}
+
+/// Of `Exemplar`, whose labels are those of a sample.
+mod exemplar {
+    pub(super) const LABEL: u64 = 1;
+    pub(super) const VALUE: u64 = 2;
+    pub(super) const TIME: u64 = 3;
 }
 
 /// Of `Histogram`, and of the messages in it.
@@ -44,6 +55,7 @@ mod histogram {
     pub(super) const BUCKET: u64 = 3;
     pub(super) const CUMULATIVE_COUNT: u64 = 1;
     pub(super) const UPPER_BOUND: u64 = 2;
+    pub(super) const BUCKET_EXEMPLAR: u64 = 3;
     pub(super) const SCHEMA: u64 = 5;
     pub(super) const ZERO_THRESHOLD: u64 = 6;
     pub(super) const ZERO_COUNT: u64 = 7;
@@ -52,6 +64,7 @@ mod histogram {
     pub(super) const LENGTH: u64 = 2;
     pub(super) const POSITIVE_DELTA: u64 = 13;
     pub(super) const START: u64 = 15;
+    pub(super) const EXEMPLAR: u64 = 16;
 }
 
 /// Renders snapshots; keeps what families there are and which do not fit together.
@@ -141,32 +154,52 @@ pub(crate) fn push_family(
 
 /// Appends the label `name` of a sample.
 pub(crate) fn push_label(out: &mut Vec<u8>, name: &str, value: &str) {
-    Message(out).message(metric::LABEL, |label| {
+    push_pair(&mut Message(out), metric::LABEL, name, value);
+}
+
+fn push_pair(message: &mut Message<'_>, field: u64, name: &str, value: &str) {
+    message.message(field, |label| {
         label.text(metric::LABEL_NAME, name);
         label.text(metric::LABEL_VALUE, value);
     });
 }
 
-/// Appends a sample of a counter, which began at `start`, or else of a gauge.
-pub(crate) fn push_sample(
+/// Appends a sample of a counter, or else of a gauge.
+pub(crate) fn push_sample(out: &mut Vec<u8>, labels: &[u8], kind: &str, value: f64) {
+    push_number(out, labels, kind, value, |_| {});
+}
+
+/// Appends a sample of a counter with what else is to be said of it, or else of a gauge.
+fn push_number(
     out: &mut Vec<u8>,
     labels: &[u8],
     kind: &str,
     value: f64,
-    start: Option<u64>,
+    write_more: impl FnOnce(&mut Message<'_>),
 ) {
     Message(out).message(family::METRIC, |sample| {
         sample.0.extend_from_slice(labels);
-        let field = match kind {
-            "counter" => metric::COUNTER,
-            _ => metric::GAUGE,
+        let is_counter = kind == "counter";
+        let field = match is_counter {
+            true => metric::COUNTER,
+            false => metric::GAUGE,
         };
         sample.message(field, |number| {
             number.double(metric::VALUE, value);
-            if let (Some(start), "counter") = (start, kind) {
-                push_time(number, metric::COUNTER_START, start);
+            if is_counter {
+                write_more(number);
             }
         });
+    });
+}
+
+fn push_exemplar(message: &mut Message<'_>, field: u64, exemplar: &Exemplar, scale: Scale) {
+    message.message(field, |message| {
+        let (trace, span) = (exemplar.trace_id, exemplar.span_id);
+        push_pair(message, exemplar::LABEL, "trace_id", &trace.to_string());
+        push_pair(message, exemplar::LABEL, "span_id", &span.to_string());
+        message.double(exemplar::VALUE, exemplars::value(exemplar, scale));
+        push_time(message, exemplar::TIME, exemplar.time_unix_nanos);
     });
 }
 
@@ -211,11 +244,23 @@ fn push_part(
         match (&part.shape, series.value) {
             (Shape::Single, ValueView::Number(number)) => {
                 let value = number.scaled(scale).as_f64();
-                push_sample(out, &labels, kind, value, Some(start));
+                push_number(out, &labels, kind, value, |counter| {
+                    if let Some(exemplar) = series.exemplars().next() {
+                        push_exemplar(counter, metric::COUNTER_EXEMPLAR, exemplar, scale);
+                    }
+                    push_time(counter, metric::COUNTER_START, start);
+                });
             }
-            (Shape::Single, ValueView::Info) => push_sample(out, &labels, kind, 1.0, None),
+            (Shape::Single, ValueView::Info) => push_sample(out, &labels, kind, 1.0),
             (Shape::Histogram(bounds), ValueView::Histogram(histogram)) => {
-                let classic = Classic { bounds, histogram };
+                let mut exemplars: Vec<_> = series.exemplars().collect();
+                // Prometheus keeps one series of them, and drops what is older than the one before.
+                exemplars.sort_by_key(|exemplar| exemplar.time_unix_nanos);
+                let classic = Classic {
+                    bounds,
+                    histogram,
+                    exemplars,
+                };
                 push_histogram(out, &labels, family, &classic, mapping.as_ref(), start);
             }
             (Shape::States(_), ValueView::States(states)) => {
@@ -227,7 +272,7 @@ fn push_part(
                 for value in values {
                     let labels = labelled(&labels, value);
                     let value = value.value.scaled(scale).as_f64();
-                    push_sample(out, &labels, kind, value, None);
+                    push_sample(out, &labels, kind, value);
                 }
             }
             (Shape::EachState(_), ValueView::Each(values)) => {
@@ -262,7 +307,7 @@ fn push_states(
     for (at, state) in family.states.iter().enumerate() {
         let mut labels = labels.to_vec();
         push_label(&mut labels, name, state);
-        push_sample(out, &labels, "gauge", f64::from(u8::from(holds(at))), None);
+        push_sample(out, &labels, "gauge", f64::from(u8::from(holds(at))));
     }
 }
 
@@ -270,6 +315,7 @@ fn push_states(
 struct Classic<'a> {
     bounds: &'a [usize],
     histogram: HistogramView<'a>,
+    exemplars: Vec<&'a Exemplar>,
 }
 
 fn push_histogram(
@@ -295,6 +341,12 @@ fn push_histogram(
             message.unsigned(histogram::COUNT, classic.histogram.count());
             message.double(histogram::SUM, sum);
             let (mut below, mut cumulative) = (0, 0u64);
+            let all = classic.exemplars.iter().copied();
+            let mut shown = exemplars::by_bucket(all, family, classic.bounds).into_iter();
+            let mut push_bucket = |message: &mut Message<'_>, bound, cumulative| {
+                let exemplar = shown.next().flatten();
+                push_bucket(message, bound, cumulative, exemplar.map(|it| (it, scale)));
+            };
             for &index in classic.bounds {
                 let here = counts[below..=index].iter();
                 cumulative = here.fold(cumulative, |sum, &count| sum.wrapping_add(count));
@@ -306,14 +358,27 @@ fn push_histogram(
                 push_native(message, mapping, counts);
             }
             push_time(message, histogram::START, start);
+            if mapping.is_some() {
+                for exemplar in &classic.exemplars {
+                    push_exemplar(message, histogram::EXEMPLAR, exemplar, scale);
+                }
+            }
         });
     });
 }
 
-fn push_bucket(message: &mut Message<'_>, upper_bound: f64, cumulative: u64) {
+fn push_bucket(
+    message: &mut Message<'_>,
+    upper_bound: f64,
+    cumulative: u64,
+    exemplar: Option<(&Exemplar, Scale)>,
+) {
     message.message(histogram::BUCKET, |bucket| {
         bucket.unsigned(histogram::CUMULATIVE_COUNT, cumulative);
         bucket.double(histogram::UPPER_BOUND, upper_bound);
+        if let Some((exemplar, scale)) = exemplar {
+            push_exemplar(bucket, histogram::BUCKET_EXEMPLAR, exemplar, scale);
+        }
     });
 }
 

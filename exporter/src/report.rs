@@ -9,6 +9,7 @@ use tachograph::{Losses, Removals, Snapshot, TableFill};
 
 use crate::plan::Cause;
 use crate::processes::Usage;
+use crate::status::FrontReport;
 
 /// One scrape, without the values.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Report {
     pub conflicts: Vec<ConflictReport>,
     /// Names of families from `process_` on that the segments have themselves.
     pub taken: Vec<String>,
+    /// What the front has seen.
+    pub front: FrontReport,
     /// How many pages were rendered, this one included.
     pub scrapes: u64,
     /// How long it took to read the segments and to render their families.
@@ -107,12 +110,12 @@ pub struct Digest {
     pub removals: Removals,
     /// Families at their limit, with the registrations that were folded.
     pub overflowed: Vec<(String, u64)>,
-    /// Records that were skipped, by table and by what is wrong with them.
+    /// Damaged records and places, by table and by what is wrong with them.
     pub damage: BTreeMap<(String, String), usize>,
 }
 
 impl Digest {
-    /// How many records were skipped.
+    /// How many records and places are damaged.
     pub fn damaged(&self) -> usize {
         self.damage.values().sum()
     }

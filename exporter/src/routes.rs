@@ -1,5 +1,6 @@
 //! What is answered to whom.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +13,10 @@ use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
 use crate::page::{Form, Pages, Refusal};
 use crate::source::Sources;
+use crate::status::Status;
 use crate::wanted::Wanted;
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 /// The landing page needs its own style sheet and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -24,7 +26,7 @@ const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 /// The part of that which making a page may take; the rest is for the way.
 const SHARE_OF_TIMEOUT: f64 = 0.9;
 
-type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// The paths that are served.
 #[derive(Debug)]
@@ -33,9 +35,9 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(sources: Sources, config: &Config) -> Routes {
+    pub(crate) fn new(sources: Sources, config: &Config, status: Arc<Status>) -> Routes {
         Routes {
-            pages: Pages::new(sources, config),
+            pages: Pages::new(sources, config, status),
         }
     }
 
@@ -146,7 +148,11 @@ fn all(headers: &HeaderMap, name: &HeaderName) -> String {
     values.collect::<Vec<_>>().join(",")
 }
 
-fn answer(status: StatusCode, content_type: impl Into<String>, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn answer(
+    status: StatusCode,
+    content_type: impl Into<String>,
+    body: impl Into<Bytes>,
+) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let content_type = HeaderValue::try_from(content_type.into()).expect("it is plain text");
@@ -157,7 +163,7 @@ fn answer(status: StatusCode, content_type: impl Into<String>, body: impl Into<B
     with(fresh, header::X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
-fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
+pub(crate) fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
     answer
         .headers_mut()
         .insert(name, HeaderValue::from_static(value));

@@ -80,6 +80,13 @@ impl Sheet {
         self.push_scratch(beginning);
     }
 
+    /// Adds to the line that was written last.
+    pub(crate) fn extend_line(&mut self, more: &[u8]) {
+        self.end -= 1;
+        self.push(more);
+        self.push(b"\n");
+    }
+
     fn push_scratch(&mut self, beginning: &[u8]) {
         self.scratch.push(b'\n');
         self.push(beginning);
@@ -164,9 +171,10 @@ mod tests {
         sheet.push_unsigned(b"b ", u64::MAX);
         sheet.push_integer(b"c ", -5i64);
         sheet.push_float(b"d ", 0.25);
+        sheet.extend_line(b" # more");
         assert_eq!(
             String::from_utf8(sheet.into_bytes()).unwrap(),
-            "# x\nb 18446744073709551615\nc -5\nd 0.25\n"
+            "# x\nb 18446744073709551615\nc -5\nd 0.25 # more\n"
         );
         let mut sheet = Sheet::over(Vec::new());
         for _ in 0..10_000 {

@@ -2,8 +2,12 @@
 //!
 //! All that never changes is in the plan (`plan.rs`), for both; a scrape copies it and adds the numbers.
 
-use tachograph::{FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView};
+use tachograph::{
+    Exemplar, Family, FamilyView, HistogramView, Number, ProcessValue, Scale, SeriesView, Snapshot,
+    ValueView,
+};
 
+use crate::exemplars;
 use crate::number::push_integer;
 use crate::openmetrics;
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
@@ -138,8 +142,13 @@ impl<'a> Writer<'a> {
             Syntax::OpenMetrics => openmetrics,
         };
         self.sheet.push(header);
+        let has_exemplars = group.has_exemplars && self.syntax == Syntax::OpenMetrics;
         for part in &group.parts {
-            self.write_part(part, &views[part.source.segment][part.source.family]);
+            self.write_part(
+                part,
+                has_exemplars,
+                &views[part.source.segment][part.source.family],
+            );
         }
         if header.is_empty() || self.sheet.len() == start + header.len() {
             // A name without a sample says nothing, and a sample without a name must not be.
@@ -147,17 +156,21 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write_part(&mut self, part: &Part, view: &FamilyView<'_>) {
+    fn write_part(&mut self, part: &Part, has_exemplars: bool, view: &FamilyView<'_>) {
         let scale = view.family.unit.scale();
         for (at, series) in view.series().enumerate() {
             if part.is_hidden(at) {
+                continue;
+            }
+            if has_exemplars && series.exemplars().len() > 0 {
+                self.write_with_exemplars(part, view.family, &series);
                 continue;
             }
             match (&part.shape, series.value) {
                 (Shape::Single, ValueView::Number(number)) => self.write_next(number, scale),
                 (Shape::Single, ValueView::Info) => self.write_count(1),
                 (Shape::Histogram(bounds), ValueView::Histogram(histogram)) => {
-                    self.write_histogram(bounds, histogram, scale);
+                    self.write_histogram(bounds, histogram, scale, &[]);
                 }
                 (Shape::States(count), ValueView::States(states)) => {
                     self.write_states(*count, states);
@@ -196,16 +209,53 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Writes a counter or a histogram that has exemplars.
+    #[inline(never)]
+    fn write_with_exemplars(&mut self, part: &Part, family: &Family, series: &SeriesView<'_>) {
+        let scale = family.unit.scale();
+        match (&part.shape, series.value) {
+            (Shape::Single, ValueView::Number(number)) => {
+                self.write_next(number, scale);
+                self.append_exemplar(series.exemplars().next(), scale);
+            }
+            (Shape::Histogram(bounds), ValueView::Histogram(histogram)) => {
+                let exemplars = exemplars::by_bucket(series.exemplars(), family, bounds);
+                self.write_histogram(bounds, histogram, scale, &exemplars);
+            }
+            _ => self.skip(part.shape.lines()),
+        }
+        if part.created {
+            self.write_created();
+        }
+    }
+
+    fn append_exemplar(&mut self, exemplar: Option<&Exemplar>, scale: Scale) {
+        if let Some(exemplar) = exemplar {
+            let mut text = Vec::new();
+            exemplars::push(&mut text, exemplar, scale);
+            self.sheet.extend_line(&text);
+        }
+    }
+
     /// Buckets of a segment are disjoint; those of the format hold what the ones below hold, too.
-    fn write_histogram(&mut self, bounds: &[usize], histogram: HistogramView<'_>, scale: Scale) {
+    fn write_histogram(
+        &mut self,
+        bounds: &[usize],
+        histogram: HistogramView<'_>,
+        scale: Scale,
+        exemplars: &[Option<&Exemplar>],
+    ) {
         let (mut below, mut cumulative) = (0, 0u64);
+        let mut exemplars = exemplars.iter().copied();
         for &index in bounds {
             cumulative = cumulative.wrapping_add(total(&histogram.counts[below..=index]));
             below = index + 1;
             self.write_count(cumulative);
+            self.append_exemplar(exemplars.next().flatten(), scale);
         }
         let count = cumulative.wrapping_add(total(&histogram.counts[below..]));
         self.write_count(count);
+        self.append_exemplar(exemplars.next().flatten(), scale);
         let sum = self.next();
         if scale.is_one() {
             self.sheet.push_integer(sum, histogram.sum);

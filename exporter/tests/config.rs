@@ -69,3 +69,36 @@ fn a_configuration_is_checked() {
     assert_eq!(status, Some(1));
     assert!(said.contains("/nonexistent.toml: cannot read it"), "{said}");
 }
+
+#[test]
+fn secrets_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = folder.path().join("web.yml");
+    let text =
+        "basic_auth_users: {alice: $2b$04$hash}\ntls_server_config: {cert: x, key: private}\n";
+    fs::write(&web, text).unwrap();
+    let mut command = command();
+    command.arg("--print-config").arg("--web-config").arg(&web);
+    let (status, shown, _) = run(command);
+    assert_eq!(status, Some(0));
+    assert!(
+        !shown.contains("$2b$") && !shown.contains("private"),
+        "{shown}"
+    );
+    let shown: toml::Table = shown.parse().unwrap();
+    let users = &shown["web"]["basic_auth_users"];
+    assert_eq!(users["alice"].as_str(), Some("<hidden>"));
+}
+
+#[test]
+fn both_forms_of_a_web_configuration_are_one_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let text = "[access]\nweb_config = \"web.yml\"\n[web.basic_auth_users]\nalice = \"x\"\n";
+    fs::write(&file, text).unwrap();
+    let mut command = command();
+    command.arg("--check-config").arg("--config").arg(&file);
+    let (status, _, said) = run(command);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("keep one of the two"), "{said}");
+}

@@ -179,9 +179,12 @@ fn passes_end_with_equal_totals() {
         numbers.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(row("demo_documents_total "), ["80", "80", "0"]);
-    assert_eq!(row("demo_errors_total{kind=\"binary\"} "), ["2", "2", "0"]);
     assert_eq!(
-        row("demo_errors_total{kind=\"not_utf8\"} "),
+        row("demo_left_out_total{kind=\"binary\"} "),
+        ["2", "2", "0"]
+    );
+    assert_eq!(
+        row("demo_left_out_total{kind=\"not_utf8\"} "),
         ["2", "2", "0"]
     );
     assert!(!demo.folder().exists());
@@ -240,7 +243,7 @@ fn without_passes_it_serves_until_it_is_terminated() {
     let page = demo.scrape();
     let number = |series: &str| value(&page, series).unwrap_or_else(|| panic!("{series}: {page}"));
     assert!(number("demo_documents_total") >= 80.0);
-    assert!(number("demo_errors_total{kind=\"binary\"}") >= 2.0);
+    assert!(number("demo_left_out_total{kind=\"binary\"}") >= 2.0);
     assert!(number("demo_stage_duration_seconds_count{stage=\"hash\"}") >= 80.0);
     assert!(number("demo_documents_in_flight") <= 4.0);
     assert_eq!(number("demo_worker_restarts_total"), 0.0);

@@ -180,6 +180,24 @@ fn a_kept_connection_may_wait_longer_than_a_request() {
 }
 
 #[test]
+fn an_old_connection_is_closed_however_busy() {
+    let exporter = Exporter::start(&["--connection-timeout", "300ms"]);
+    let mut stream = exporter.connect();
+    let start = Instant::now();
+    let mut answered = 0;
+    while stream.write_all(REQUEST).is_ok() {
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(1) => answered += 1,
+            _ => break,
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "it stays open");
+    }
+    assert!(answered > 0);
+    assert_eq!(exporter.get("/-/healthy").status, 200);
+}
+
+#[test]
 fn large_headers_are_refused() {
     let exporter = Exporter::start(&["--max-header-bytes", "8192"]);
     let mut stream = exporter.connect();
@@ -244,4 +262,72 @@ fn both_signals_stop_it() {
         );
         drop((idle, fresh));
     }
+}
+
+#[test]
+fn requests_in_a_row_are_answered_in_their_order() {
+    let exporter = Exporter::start::<&str>(&[]);
+    let mut stream = exporter.connect();
+    let paths = [
+        "/-/healthy",
+        "/nowhere",
+        "/metrics",
+        "/-/ready",
+        "/-/healthy",
+    ];
+    let requests: String = paths
+        .iter()
+        .map(|path| format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n"))
+        .collect();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let answers = paths.map(|_| read_kept_answer(&mut stream).status);
+    assert_eq!(answers, [200, 404, 200, 503, 200]);
+}
+
+#[test]
+fn a_client_that_has_said_all_is_answered() {
+    let exporter = Exporter::start::<&str>(&[]);
+    let mut stream = exporter.connect();
+    stream.write_all(REQUEST).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_answer(stream).status, 200);
+}
+
+#[test]
+fn bodies_are_not_waited_for() {
+    let exporter = Exporter::start::<&str>(&[]);
+    let mut stream = exporter.connect();
+    let head = "GET /-/healthy HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(read_kept_answer(&mut stream).status, 200);
+    let time = time_to_close(stream);
+    assert!(
+        time < Duration::from_secs(20),
+        "it waits for the body: {time:?}"
+    );
+}
+
+#[test]
+fn idle_clients_cost_nothing_and_keep_nobody_out() {
+    let exporter = Exporter::start(&["--max-connections", "200"]);
+    let idle: Vec<_> = (0..190).map(|_| exporter.connect()).collect();
+    let ask = || exporter.get("/metrics").status;
+    assert_eq!(ask(), 200);
+    let before = cpu_ticks(exporter.pid());
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(
+        cpu_ticks(exporter.pid()),
+        before,
+        "it works while nobody asks"
+    );
+    assert_eq!(ask(), 200);
+    drop(idle);
+}
+
+/// The time that a process has used, as in `/proc/PID/stat`.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

@@ -2,8 +2,8 @@
 
 mod messages;
 
-use messages::{Family, Metric};
-use tachograph::{Buckets, GaugeMode, SegmentOptions, Unit, Writer};
+use messages::{Exemplar, Family, Metric};
+use tachograph::{Buckets, GaugeMode, SegmentOptions, SpanContext, SpanId, TraceId, Unit, Writer};
 use tachograph_exporter::Wanted;
 use tachograph_exporter::protobuf::ProtobufRenderer;
 
@@ -132,4 +132,49 @@ fn histograms() {
         (26 + 158, 1)
     );
     assert_eq!(native.deltas, [2, -1]);
+}
+
+#[test]
+fn exemplars() {
+    let writer = writer();
+    let trace = TraceId::try_from([0xab; 16]).unwrap();
+    let span = SpanContext::new(trace, SpanId::try_from([0xcd; 8]).unwrap());
+    let time = writer.histogram("time_seconds", "").unit(Unit::NANOSECONDS);
+    let time = time.exemplars().register().unwrap();
+    let bounds = writer.histogram("bounds", "").exemplars();
+    let bounds = bounds.buckets(Buckets::explicit([1, 5]).unwrap());
+    let bounds = bounds.register().unwrap();
+    for value in [1, 5, 3_000_000_000] {
+        time.record_with_exemplar(value, &span);
+        bounds.record_with_exemplar(value, &span);
+    }
+    let sent = writer.counter("sent_total", "").exemplars().register();
+    sent.unwrap().add_with_exemplar(3, &span);
+    let families = families(&writer);
+    let check = |exemplar: &Exemplar, value: f64| {
+        let (trace, span) = ("ab".repeat(16), "cd".repeat(8));
+        let labels = exemplar.labels.iter().map(|it| (&*it.name, &*it.value));
+        let expected = [("trace_id", &*trace), ("span_id", &*span)];
+        assert_eq!(labels.collect::<Vec<_>>(), expected);
+        assert_eq!(exemplar.value, value);
+        assert!(exemplar.time.as_ref().unwrap().seconds > 1_600_000_000);
+    };
+    let histogram = |at: usize| families[at].metrics[0].histogram.clone().unwrap();
+    let explicit = histogram(0);
+    for (bucket, value) in explicit.buckets.iter().zip([1.0, 5.0, 3e9]) {
+        check(bucket.exemplar.as_ref().unwrap(), value);
+    }
+    assert_eq!(explicit.exemplars, []);
+    let native = histogram(2);
+    assert_eq!(families[2].name, "time_seconds");
+    assert_eq!(native.exemplars.len(), 2);
+    check(&native.exemplars[0], 1e-9);
+    check(&native.exemplars[1], 3.0);
+    for bucket in native.buckets {
+        if let Some(exemplar) = bucket.exemplar {
+            assert!(exemplar.value <= bucket.upper_bound);
+        }
+    }
+    let counter = families[1].metrics[0].counter.clone().unwrap();
+    check(&counter.exemplar.unwrap(), 3.0);
 }

@@ -330,7 +330,7 @@ fn a_client_that_does_not_read_is_cut_off_and_one_that_does_is_served() {
     let folder = folder();
     let path = large_segment(&folder);
     let segment = path.to_str().unwrap();
-    let mut exporter = Exporter::start(&["--segment", segment, "--response-timeout", "5s"]);
+    let mut exporter = Exporter::start(&["--segment", segment, "--response-timeout", "8s"]);
     let expected = wait_for_page(&exporter, |page| {
         page.sample("tachograph_segments").is_some()
     });
@@ -340,7 +340,7 @@ fn a_client_that_does_not_read_is_cut_off_and_one_that_does_is_served() {
     stuck
         .write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n")
         .unwrap();
-    std::thread::sleep(Duration::from_secs(8));
+    std::thread::sleep(Duration::from_secs(10));
     let mut taken = Vec::new();
     // What the socket buffers hold still comes; then the connection ends early.
     let _ = stuck.read_to_end(&mut taken);
@@ -428,4 +428,35 @@ fn nothing_is_done_while_nobody_asks() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(ticks() - ticks_before, 0);
     assert!(switches().saturating_sub(switches_before) <= 2, "it polls");
+}
+
+#[test]
+fn a_segment_is_mapped_for_reading_only() {
+    let folder = folder();
+    let path = folder.path().join("read.seg");
+    let writer = create(&path);
+    count(&writer, "jobs_total", 1);
+    let exporter = start(&[&path]);
+    assert_eq!(exporter.get("/metrics").sample("jobs_total"), Some("1"));
+    let maps = fs::read_to_string(format!("/proc/{}/maps", exporter.pid())).unwrap();
+    let ours = maps.lines().filter(|line| line.ends_with("read.seg"));
+    let modes: Vec<&str> = ours.map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert!(!modes.is_empty(), "{maps}");
+    assert!(
+        modes.iter().all(|mode| matches!(*mode, "r--s" | "---s")),
+        "{modes:?}"
+    );
+    let opened = fs::read_dir(format!("/proc/{}/fd", exporter.pid())).unwrap();
+    let opened = opened.map(|entry| entry.unwrap());
+    let ours = opened.filter(|it| fs::read_link(it.path()).is_ok_and(|to| to == path));
+    for descriptor in ours {
+        let name = descriptor.file_name().into_string().unwrap();
+        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{name}", exporter.pid())).unwrap();
+        let flags = info
+            .lines()
+            .find_map(|line| line.strip_prefix("flags:"))
+            .unwrap();
+        let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+        assert_eq!(flags & 3, 0, "it is open for writing: {info}");
+    }
 }

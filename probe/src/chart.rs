@@ -49,7 +49,7 @@ pub(crate) fn rows(family: &Family, counts: &[u64]) -> Vec<Row> {
     clippy::cast_precision_loss,
     reason = "a chart's bounds are rounded anyway"
 )]
-fn as_f64(value: u64) -> f64 {
+pub(crate) fn as_f64(value: u64) -> f64 {
     value as f64
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn label(bound: f64, unit: &str, units: Units) -> String {
+pub(crate) fn label(bound: f64, unit: &str, units: Units) -> String {
     if bound.is_infinite() {
         "+Inf".into()
     } else if units.raw {

@@ -5,8 +5,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::filter::{Glob, LabelFilter};
+use crate::commands::create::{self, Create};
+use crate::commands::diff::{self, Diff};
+use crate::commands::doctor::{self, Doctor};
+use crate::commands::gc::{self, Gc};
+use crate::commands::hist::{self, Hist};
+use crate::commands::rm::{self, Rm};
+use crate::commands::texts::{self, Completions, Man};
+use crate::condition::Condition;
 use crate::lint;
+use crate::selector::{Matcher, Selector};
 use crate::units;
 
 /// Shows what a tachograph segment holds: metrics, processes and health.
@@ -21,22 +29,23 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  tachograph-probe check                           is this segment healthy?
+  tachograph-probe doctor                          what is wrong, and what to do?
   tachograph-probe ls                              what is recorded?
   tachograph-probe get 'http_*' --label 'code=5*'  the values now
   tachograph-probe watch '*_total'                 rates, once a second
-  tachograph-probe --format json dump | jq .       everything
+  tachograph-probe dump -o now.json.gz             everything, for later
 
 Data goes to standard output, messages to standard error.
-Exit status: 0 fine, 1 runtime error (check: damage), 2 wrong usage.";
+Exit status: 0 fine, 1 runtime error or damage, 2 wrong usage, 3 not met.";
 
 const EVERYWHERE: &str = "Options of every command";
 
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The segment: a file, or a directory with one *.seg in it [default:
-    /// $TACHOGRAPH_SEGMENT, else /dev/shm/tachograph-UID/default.seg]
+    /// The segment: a file, a directory with one *.seg in it, what `dump` wrote,
+    /// or - for a dump on standard input [default: $TACHOGRAPH_SEGMENT, else
+    /// /dev/shm/tachograph-UID/default.seg]
     #[arg(long, short, global = true, value_name = "PATH", help_heading = EVERYWHERE)]
     pub(crate) segment: Option<PathBuf>,
     /// How data is printed [default: text; of dump: json]
@@ -46,7 +55,7 @@ pub(crate) struct Global {
         global = true,
         value_enum,
         hide_possible_values = true,
-        value_name = "text|json",
+        value_name = "text|json|csv",
         help_heading = EVERYWHERE
     )]
     pub(crate) format: Option<Format>,
@@ -62,6 +71,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
+    /// A header and rows.
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,15 +86,39 @@ pub(crate) enum Command {
     /// Print values and rates per second, again and again
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Watch),
+    /// Show distributions: percentiles, a chart, files for other tools
+    #[command(after_help = hist::EXAMPLES)]
+    Hist(Hist),
+    /// Compare two dumps, or a dump with the live segment
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(Diff),
     /// List the processes that hold a slot
     #[command(after_help = PROCS_EXAMPLES)]
     Procs,
     /// Tell whether the segment is healthy; exit 1 when it is damaged
     #[command(after_help = CHECK_EXAMPLES)]
-    Check,
+    Check(Check),
     /// Print everything as one JSON document, or in full with --format text
     #[command(after_help = DUMP_EXAMPLES)]
-    Dump,
+    Dump(Dump),
+    /// Find what is wrong and say what to do; exit 1 for errors
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(Doctor),
+    /// Create an empty segment
+    #[command(after_help = create::EXAMPLES)]
+    Create(Create),
+    /// Remove a segment that nobody writes to
+    #[command(after_help = rm::EXAMPLES)]
+    Rm(Rm),
+    /// Clear away what dead processes and earlier boots left behind
+    #[command(after_help = gc::EXAMPLES)]
+    Gc(Gc),
+    /// Print a completion script for a shell
+    #[command(after_help = texts::COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual
+    #[command(after_help = texts::MAN_EXAMPLES)]
+    Man(Man),
     /// Judge a page of any exporter by the rules of its format
     #[command(after_help = lint::EXAMPLES)]
     Lint(lint::Lint),
@@ -97,8 +132,9 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Families by name; * is any text, ? any character
-    pub(crate) glob: Option<Glob>,
+    /// Families by name: 'http_*'; with --series also by labels
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<Selector>,
     /// List each series with its labels
     #[arg(long)]
     pub(crate) series: bool,
@@ -126,18 +162,19 @@ const GET_EXAMPLES: &str = "\
 Examples:
   tachograph-probe get requests_total
   tachograph-probe get 'http_*' --label method=get --label code!=200
-  tachograph-probe get stage_duration_seconds --label 'stage=re*'
+  tachograph-probe get 'http_requests_total{code=~\"5..\",method!=\"get\"}'
   tachograph-probe get --raw queue_bytes  the number as it is exposed";
 
 /// Which series a command shows.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Families by name; * is any text, ? any character
-    pub(crate) glob: Option<Glob>,
-    /// Series by label: name=value, name!=value or name=glob; all must hold.
-    /// A label that is not there counts as empty
+    /// Series by name and labels: 'http_*', 'x_total{code=~"5.."}'; any of them
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<Selector>,
+    /// Series by label: name=glob, name!=glob, name=~regex or name!~regex; all
+    /// must hold. A label that is not there counts as empty
     #[arg(long = "label", short, value_name = "FILTER")]
-    pub(crate) labels: Vec<LabelFilter>,
+    pub(crate) labels: Vec<Matcher>,
     /// Print plain base units: 0.0125 and 2048, not 12.5 ms and 2 KiB
     #[arg(long)]
     pub(crate) raw: bool,
@@ -172,7 +209,13 @@ Examples:
   tachograph-probe watch '*_total'
   tachograph-probe watch --interval 250ms --label queue=mail
   tachograph-probe watch --count 1 requests_total     one rate, for a script
-  tachograph-probe --format json watch | jq -c .      one document a line";
+  tachograph-probe --format json watch | jq -c .      one document a line
+  tachograph-probe watch -q --timeout 30s --until 'processes() >= 4'
+  tachograph-probe watch --until 'p99(request_duration_seconds) > 250ms'
+
+A condition compares a number with the sum of what a selector names, or with
+rate(...), p50, p90, p99, p999, max, mean of the last interval, series(...) or
+processes().";
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -184,6 +227,18 @@ pub(crate) struct Watch {
     /// Stop after so many intervals
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// Show only series that changed since the last look
+    #[arg(long)]
+    pub(crate) changes: bool,
+    /// Stop with exit status 0 once this holds; several must all hold at once
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) until: Vec<Condition>,
+    /// Stop after this time; exit status 3 when --until did not hold
+    #[arg(long, value_parser = units::parse_duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// Print nothing, for the exit status alone
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 const PROCS_EXAMPLES: &str = "\
@@ -194,12 +249,28 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   tachograph-probe check
-  tachograph-probe check >/dev/null || echo damaged";
+  tachograph-probe check --strict >/dev/null || echo look at it";
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Exit 1 for warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
 
 const DUMP_EXAMPLES: &str = "\
 Examples:
-  tachograph-probe dump >segment.json
+  tachograph-probe dump -o before.json.gz       keep it, for every command:
+  tachograph-probe get --segment before.json.gz
   tachograph-probe --format text dump | less";
+
+#[derive(Debug, Args)]
+pub(crate) struct Dump {
+    /// A file to write, compressed when it is called *.gz [default: standard
+    /// output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
 
 #[cfg(test)]
 mod tests {

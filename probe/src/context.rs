@@ -7,6 +7,7 @@ use serde::Serialize;
 use tachograph::Snapshot;
 
 use crate::cli::{Format, Global};
+use crate::csv;
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::source;
@@ -28,6 +29,10 @@ impl Context {
             format: global.format,
             terminal: Terminal::detect(global.ascii),
         }
+    }
+
+    pub(crate) fn is_csv(&self) -> bool {
+        self.format == Some(Format::Csv)
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -68,6 +73,18 @@ impl Context {
         Ok(())
     }
 
+    /// Writes a header and rows.
+    pub(crate) fn write_csv<T: AsRef<str>>(
+        &self,
+        header: &[&str],
+        rows: impl IntoIterator<Item = impl IntoIterator<Item = T>>,
+    ) -> Result<(), Failure> {
+        self.write(|out| {
+            csv::row(out, header)?;
+            rows.into_iter().try_for_each(|row| csv::row(out, row))
+        })
+    }
+
     /// Writes one JSON document, indented.
     pub(crate) fn write_json(&self, document: &impl Serialize) -> Result<(), Failure> {
         self.write(|out| {
@@ -90,8 +107,7 @@ impl Context {
         snapshot: &Snapshot,
         filter: &Filter,
     ) -> Result<(), Failure> {
-        let names = snapshot.directory.families.iter();
-        let reason = filter.nothing_found(names.map(|family| family.name.as_str()));
+        let reason = filter.nothing_found(snapshot.directory.families.iter());
         if filter.is_open() {
             self.say("the segment has no series yet");
             Ok(())

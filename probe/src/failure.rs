@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Segment(tachograph::Error),
     /// Said already, by the command itself; only the exit status is left.
     Told,
+    /// What was waited for did not come.
+    Unmet(String),
     /// Anything else.
     Message(String),
 }
@@ -29,7 +31,7 @@ impl fmt::Display for Failure {
             Failure::Output(error) => write!(f, "cannot write: {error}"),
             Failure::Segment(error) => write!(f, "{error}"),
             Failure::Told => Ok(()),
-            Failure::Message(message) => f.write_str(message),
+            Failure::Unmet(message) | Failure::Message(message) => f.write_str(message),
         }
     }
 }

@@ -2,45 +2,50 @@
 
 use std::path::PathBuf;
 
-use tachograph::{Reader, Snapshot};
+use tachograph::Snapshot;
 
 use crate::failure::Failure;
-use crate::source;
+use crate::source::Source;
 
 /// Keeps attached to whatever segment is at a path.
 pub(crate) struct Follower {
     path: PathBuf,
-    reader: Option<Reader>,
+    source: Option<Source>,
     /// What was said last, not to say it at every look.
     trouble: Option<String>,
 }
 
 impl Follower {
     pub(crate) fn attach(path: PathBuf) -> Result<Follower, Failure> {
-        let reader = source::attach(&path)?;
+        let source = Source::open(&path)?;
         Ok(Follower {
             path,
-            reader: Some(reader),
+            source: Some(source),
             trouble: None,
         })
     }
 
+    /// Whether there can be news: a dump does not change.
+    pub(crate) fn is_live(&self) -> bool {
+        self.source.as_ref().is_none_or(Source::is_live)
+    }
+
     /// A snapshot if there is a segment, and what a person should know of it.
     pub(crate) fn look(&mut self) -> (Option<Snapshot>, Option<String>) {
-        if let Some(reader) = &mut self.reader
-            && reader.is_current()
-            && let Ok(snapshot) = reader.snapshot()
+        if let Some(source) = &mut self.source
+            && source.is_current()
+            && let Ok(snapshot) = source.snapshot()
         {
             return (Some(snapshot), None);
         }
-        self.reader = None;
-        let attached = source::attach(&self.path).and_then(|mut reader| {
-            let snapshot = reader.snapshot()?;
-            Ok((reader, snapshot))
+        self.source = None;
+        let opened = Source::open(&self.path).and_then(|mut source| {
+            let snapshot = source.snapshot()?;
+            Ok((source, snapshot))
         });
-        match attached {
-            Ok((reader, snapshot)) => {
-                self.reader = Some(reader);
+        match opened {
+            Ok((source, snapshot)) => {
+                self.source = Some(source);
                 self.trouble = None;
                 let message = format!(
                     "attached again: there is another segment at {}",

@@ -5,14 +5,25 @@ mod chart;
 mod cli;
 mod clock;
 mod commands;
+mod condition;
 mod context;
+mod csv;
+mod distributions;
+mod dumped;
 mod failure;
 mod filter;
+mod findings;
 mod follow;
+mod glob;
+mod hlog;
 mod lint;
+mod progress;
 mod rates;
+mod samples;
 mod screen;
+mod selector;
 mod source;
+mod svg;
 mod table;
 mod terminal;
 mod units;
@@ -26,6 +37,9 @@ use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
 
+/// The exit status when what was waited for did not come.
+const UNMET: u8 = 3;
+
 fn main() -> ExitCode {
     tachograph::install_fault_guard();
     let cli = Cli::parse();
@@ -36,7 +50,10 @@ fn main() -> ExitCode {
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(failure) => {
             context.say(&failure.to_string());
-            ExitCode::FAILURE
+            match failure {
+                Failure::Unmet(_) => ExitCode::from(UNMET),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -45,10 +62,18 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Ls(arguments) => commands::ls::run(&arguments, context),
         Command::Get(arguments) => commands::get::run(arguments, context),
-        Command::Watch(arguments) => commands::watch::run(arguments, context),
+        Command::Watch(arguments) => commands::watch::run(&arguments, context),
+        Command::Hist(arguments) => commands::hist::run(&arguments, context),
+        Command::Diff(arguments) => commands::diff::run(&arguments, context),
         Command::Procs => commands::procs::run(context),
-        Command::Check => commands::check::run(context),
-        Command::Dump => commands::dump::run(context),
+        Command::Check(arguments) => commands::check::run(&arguments, context),
+        Command::Dump(arguments) => commands::dump::run(&arguments, context),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, context),
+        Command::Create(arguments) => commands::create::run(&arguments, context),
+        Command::Rm(arguments) => commands::rm::run(&arguments, context),
+        Command::Gc(arguments) => commands::gc::run(&arguments, context),
+        Command::Completions(arguments) => commands::texts::completions(&arguments, context),
+        Command::Man(arguments) => commands::texts::man(&arguments, context),
         Command::Lint(arguments) => lint::run(&arguments, context),
     }
 }

@@ -1,11 +1,67 @@
-//! Which segment is meant, and the snapshot of it.
+//! Where a command reads: a live segment, or a dump of one.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tachograph::{Error, Reader, Snapshot};
 
+use crate::dumped;
 use crate::failure::Failure;
+
+/// A segment, or what was kept of one.
+pub(crate) enum Source {
+    Segment(Box<Reader>),
+    Dump(Box<Snapshot>),
+}
+
+impl Source {
+    /// What is at `path`; a dump on standard input where that is `-`.
+    pub(crate) fn open(path: &Path) -> Result<Source, Failure> {
+        if path == Path::new("-") {
+            let dump = dumped::read(io::stdin().lock(), Path::new("standard input"))?;
+            return Ok(Source::Dump(dump.into()));
+        }
+        match dump_at(path) {
+            Some(file) => Ok(Source::Dump(dumped::read(file, path)?.into())),
+            None => Ok(Source::Segment(attach(path)?.into())),
+        }
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        match self {
+            Source::Segment(reader) => reader.snapshot().map_err(Failure::Segment),
+            Source::Dump(snapshot) => Ok((**snapshot).clone()),
+        }
+    }
+
+    /// Whether there can be news.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Source::Segment(_))
+    }
+
+    /// Whether the path still names what is read.
+    pub(crate) fn is_current(&self) -> bool {
+        match self {
+            Source::Segment(reader) => reader.is_current(),
+            Source::Dump(_) => true,
+        }
+    }
+}
+
+/// The file at `path`, at its start, if it is a dump.
+fn dump_at(path: &Path) -> Option<fs::File> {
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return None;
+    }
+    let mut first = Vec::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(16).read_to_end(&mut first).ok()?;
+    if !dumped::is_dump(&first) {
+        return None;
+    }
+    fs::File::open(path).ok()
+}
 
 /// The file that `given` or the environment names: itself, or the one segment in it when it is a directory.
 pub(crate) fn locate(given: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -29,13 +85,12 @@ pub(crate) fn locate(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// One pass over the segment that `given` names.
+/// One pass over what `given` or the environment names.
 pub(crate) fn snapshot(given: Option<&Path>) -> Result<Snapshot, Failure> {
-    let path = locate(given)?;
-    attach(&path)?.snapshot().map_err(Failure::Segment)
+    Source::open(&locate(given)?)?.snapshot()
 }
 
-pub(crate) fn attach(path: &Path) -> Result<Reader, Failure> {
+fn attach(path: &Path) -> Result<Reader, Failure> {
     Reader::attach(path).map_err(|error| match error {
         Error::NotFound { .. } => Failure::Message(not_found(path)),
         other => Failure::Segment(other),

@@ -34,13 +34,13 @@ pub(crate) enum Paint {
 impl Terminal {
     pub(crate) fn detect(ascii: bool) -> Terminal {
         let is_tty = io::stdout().is_terminal();
-        let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
+        let colour = has_colour(|name| env::var(name).ok(), is_tty && !dumb);
         let (width, height) = if is_tty { measure() } else { (80, 24) };
         Terminal {
             is_tty,
             redraws: is_tty && !dumb,
-            colour: is_tty && !no_colour && !dumb,
+            colour,
             utf8: !ascii && locale_is_utf8(|name| env::var(name).ok()),
             width,
             height,
@@ -92,6 +92,16 @@ fn measure() -> (usize, usize) {
     }
 }
 
+/// NO_COLOR turns colours off; CLICOLOR_FORCE turns them on, CLICOLOR=0 off: <https://bixense.com/clicolors/>.
+fn has_colour(variable: impl Fn(&str) -> Option<String>, unasked: bool) -> bool {
+    let value = |name| variable(name).filter(|value| !value.is_empty());
+    let is_on = |value: String| value != "0";
+    if value("NO_COLOR").is_some() {
+        return false;
+    }
+    value("CLICOLOR_FORCE").is_some_and(is_on) || (unasked && value("CLICOLOR").is_none_or(is_on))
+}
+
 /// The first of the three variables that is set decides, as in the C library.
 fn locale_is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -122,6 +132,23 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_follow_the_environment() {
+        let colour = |set: &[(&str, &str)], unasked| {
+            let value = |name: &str| {
+                let found = set.iter().find(|variable| variable.0 == name);
+                found.map(|variable| variable.1.to_owned())
+            };
+            has_colour(value, unasked)
+        };
+        assert!(colour(&[], true) && !colour(&[], false));
+        assert!(!colour(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], true));
+        assert!(colour(&[("NO_COLOR", "")], true));
+        assert!(colour(&[("CLICOLOR_FORCE", "1")], false));
+        assert!(!colour(&[("CLICOLOR_FORCE", "0")], false));
+        assert!(!colour(&[("CLICOLOR", "0")], true) && colour(&[("CLICOLOR", "1")], true));
+    }
 
     #[test]
     fn the_first_set_variable_decides_the_locale() {

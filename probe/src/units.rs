@@ -79,6 +79,14 @@ pub(crate) fn size(count: u64) -> String {
     bytes(Amount::Unsigned(u128::from(count)))
 }
 
+/// `1 hint`, `2 hints`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// A share in percent, with a decimal where it matters.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {

@@ -20,11 +20,15 @@ def main():
             "help": family.documentation,
             "unit": family.unit,
             # `repr` keeps every bit, and NaN and the infinities, which JSON has not.
-            "samples": [[s.name, s.labels, repr(float(s.value))] for s in family.samples],
+            "samples": [
+                [s.name, s.labels, repr(float(s.value)), s.exemplar and list(s.exemplar)]
+                for s in family.samples
+            ],
         }
         for family in text_string_to_metric_families(page)
     ]
-    json.dump(families, sys.stdout)
+    # The times of exemplars are of a type of their own.
+    json.dump(families, sys.stdout, default=float)
 
 
 main()

@@ -2,12 +2,15 @@
 //!
 //! A worker goes through its label sets in order. It registers each, adds an amount that no other set gets, and
 //! removes it once it has so many younger ones. It acknowledges each addition and each removal, so that its
-//! successor goes on where it was killed. Beside that all workers fight for some common sets.
+//! successor goes on where it was killed. Beside that all workers fight for some common sets, and for some families
+//! that they register and remove.
 
 use std::collections::VecDeque;
 use std::error::Error;
 
-use tachograph::{Counter, FamilyHandle, Lease, Number, SeriesView, Snapshot, ValueView, Writer};
+use tachograph::{
+    Counter, FamilyHandle, Lease, Number, Outcome, SeriesView, Snapshot, ValueView, Writer,
+};
 
 use crate::ack::AckFile;
 use crate::task::Churn;
@@ -16,9 +19,12 @@ use crate::task::Churn;
 pub const OWN: &str = "churn_own_total";
 /// The counter of the sets that they fight for.
 pub const COMMON: &str = "churn_common_total";
+/// How the names of the families begin that they fight for.
+pub const PASSING: &str = "churn_passing_";
 /// Words of acknowledgement of a worker.
 pub const WORDS: usize = 2;
 const COMMON_SETS: u64 = 16;
+const FAMILIES: u64 = 4;
 
 /// What is added for a label set: another amount for each of any two.
 fn amount(process: usize, set: u64) -> u64 {
@@ -33,6 +39,7 @@ fn label(process: usize, set: u64) -> String {
 
 /// One worker's families and progress.
 struct Worker<'a> {
+    writer: &'a Writer,
     acks: &'a AckFile,
     churn: &'a Churn,
     own: FamilyHandle<Counter>,
@@ -51,6 +58,7 @@ pub fn run(writer: &Writer, churn: &Churn) -> Result<(), Box<dyn Error>> {
         writer.counter(name, "Churn").series_limit(limit).family()
     };
     let mut worker = Worker {
+        writer,
         acks: &acks,
         churn,
         own: family(OWN)?,
@@ -64,6 +72,9 @@ pub fn run(writer: &Writer, churn: &Churn) -> Result<(), Box<dyn Error>> {
             worker.remove()?;
         }
         worker.fight()?;
+        if worker.added().is_multiple_of(8) {
+            worker.fight_for_families()?;
+        }
     }
     Ok(())
 }
@@ -129,6 +140,21 @@ impl Worker<'_> {
         }
         Ok(())
     }
+
+    /// A family that anyone may have removed meanwhile: what is recorded then shows nowhere.
+    fn fight_for_families(&self) -> Result<(), Box<dyn Error>> {
+        let number = fastrand::u64(..FAMILIES);
+        let name = format!("{PASSING}{number}_total");
+        let family = self.writer.counter(&name, "Churn").family()?;
+        let lease = family.lease(&[("set", &number.to_string())])?;
+        if lease.outcome() == Outcome::Series {
+            lease.add(1 << 32 | number);
+        }
+        if fastrand::u8(..4) == 0 {
+            self.writer.remove_family(&name)?;
+        }
+        Ok(())
+    }
 }
 
 fn expect(lease: &Lease<Counter>, expected: u64, what: &str) -> Result<(), Box<dyn Error>> {
@@ -172,7 +198,9 @@ pub fn judge(snapshot: &Snapshot, processes: usize, sets: u64, live: u64) -> Res
         ));
     }
     let common = snapshot.family(COMMON).ok_or("there is no common series")?;
-    for view in common.series() {
+    let passing = snapshot.families();
+    let passing = passing.filter(|view| view.family.name.starts_with(PASSING));
+    for view in passing.chain([common]).flat_map(|family| family.series()) {
         let (set, sum) = (view.series.labels[0].value.to_string(), number(&view));
         let adds = sum >> 32;
         if Ok(sum) != set.parse().map(|set: u64| adds << 32 | (adds * set)) {

@@ -20,7 +20,10 @@ pub mod scenario;
 pub mod scrape;
 pub mod scratch;
 pub mod server;
+#[path = "../../core/tests/skip/mod.rs"]
+pub mod skip;
 pub mod storm;
+#[cfg(feature = "targets")]
 pub mod targets;
 pub mod task;
 // musl has no PTRACE_GET_SYSCALL_INFO.
@@ -29,6 +32,8 @@ pub mod tracer;
 pub mod update;
 pub mod verdict;
 pub mod worker;
+
+pub use skip::skip;
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,9 @@
 //! meanwhile: each registers the series that the victim is about to register, and one of its own.
 
 use clap::ValueEnum;
-use tachograph::{Buckets, GaugeMode, Number, Snapshot, Unit, ValueView};
+use tachograph::{
+    Buckets, GaugeMode, Number, Snapshot, SpanContext, SpanId, TraceId, Unit, ValueView,
+};
 use tachograph::{Error, SegmentOptions, Writer};
 
 /// The label that tells series apart.
@@ -13,6 +15,8 @@ pub const LABEL: &str = "who";
 pub const SHARED: &str = "shared";
 /// The family that a survivor goes on counting in.
 pub const STEADY: &str = "steady_total";
+/// The family that comes and goes.
+pub const PASSING: &str = "passing";
 /// What a histogram records each time.
 const VALUE: u64 = 50;
 
@@ -49,8 +53,12 @@ pub enum Scenario {
     Info,
     /// A state set.
     States,
+    /// A counter that keeps an exemplar.
+    Exemplar,
     /// A series that is removed, twice, the second time in the memory of the first.
     Passing,
+    /// A family that is removed, twice, the second time of another type and in the memory of the first.
+    Families,
     /// A series beyond its family's limit.
     Overflow,
     /// A series for which there are no cells.
@@ -197,6 +205,11 @@ impl Scenario {
                     _ => gauge.inc(),
                 }
             }
+            Scenario::Exemplar => {
+                let counter = writer.counter(name, help).exemplars();
+                let counter = counter.label(LABEL, who).register()?;
+                counter.add_with_exemplar(1, &own_span()?);
+            }
             Scenario::Info => {
                 let info = writer.info(name, help).label(LABEL, who);
                 info.register()?;
@@ -226,6 +239,26 @@ impl Scenario {
         Ok(())
     }
 
+    /// Registers a family with a series and removes it, twice, each time of another type.
+    ///
+    /// # Errors
+    /// What registration and removal say.
+    pub fn pass_families(self, writer: &Writer) -> Result<(), Error> {
+        // It may be there of somebody who was killed.
+        writer.remove_family(PASSING)?;
+        let gauges = writer.gauge(PASSING, "Passing").family()?;
+        gauges.lease(&[(LABEL, "first")])?.set(1);
+        drop(gauges);
+        writer.remove_family(PASSING)?;
+        let histograms = writer.histogram(PASSING, "Passing, too");
+        let histograms = histograms.buckets(Buckets::explicit([1, 2])?).family()?;
+        histograms.lease(&[(LABEL, "first")])?.record(1);
+        drop(histograms);
+        writer.remove_family(PASSING)?;
+        writer.sweep()?;
+        Ok(())
+    }
+
     fn limit(self) -> u64 {
         if self == Scenario::Overflow { 1 } else { 100 }
     }
@@ -236,6 +269,7 @@ impl Scenario {
     /// Where the value contradicts itself.
     pub fn shown(self, snapshot: &Snapshot, who: &str) -> Result<Option<u64>, String> {
         let value = snapshot.value(self.family(), &[(LABEL, self.shown_as(who))]);
+        check_exemplars(snapshot)?;
         let number = |value: i64| u64::try_from(value).map_err(|_| format!("{who} shows {value}"));
         Ok(Some(match value {
             None => return Ok(None),
@@ -258,6 +292,30 @@ impl Scenario {
             Some(other) => return Err(format!("{who} shows {other:?}")),
         }))
     }
+}
+
+/// A span whose ids are the number of this process, again and again.
+fn own_span() -> Result<SpanContext, Error> {
+    let trace = TraceId::try_from(own_bytes::<16>())?;
+    Ok(SpanContext::new(trace, SpanId::try_from(own_bytes::<8>())?))
+}
+
+fn own_bytes<const N: usize>() -> [u8; N] {
+    let pid = std::process::id().to_be_bytes();
+    std::array::from_fn(|at| pid[at % pid.len()])
+}
+
+/// Sees that each exemplar is one process's.
+fn check_exemplars(snapshot: &Snapshot) -> Result<(), String> {
+    let series = snapshot.families().flat_map(|family| family.series());
+    for exemplar in series.flat_map(|series| series.exemplars()) {
+        let (trace, span) = (exemplar.trace_id.to_bytes(), exemplar.span_id.to_bytes());
+        let is_of_one = trace[..8] == trace[8..] && trace[..8] == span && span[..4] == span[4..];
+        if !is_of_one || exemplar.value != Number::Unsigned(1) {
+            return Err(format!("nobody left {exemplar:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// A group to give things to: a foreign one where that is allowed.

@@ -72,7 +72,7 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn victoria_metrics(target: SocketAddr, folder: &Path) -> Server {
-        let (config, address) = scraping(target, folder);
+        let (config, address) = scraping(&[job(target)], folder);
         let child = Command::new("victoria-metrics")
             .arg(format!("-promscrape.config={}", config.display()))
             .arg(format!(
@@ -102,7 +102,16 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn prometheus_with(arguments: &[&str], target: SocketAddr, folder: &Path) -> Server {
-        let (config, address) = scraping(target, folder);
+        let job = job(target);
+        Server::prometheus_scraping(&[job], arguments, folder)
+    }
+
+    /// Starts a Prometheus server that does these jobs each second.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn prometheus_scraping(jobs: &[String], arguments: &[&str], folder: &Path) -> Server {
+        let (config, address) = scraping(jobs, folder);
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -119,12 +128,17 @@ impl Server {
     }
 }
 
-/// The file that tells a server to scrape `target` each second, and a free address for the server.
-fn scraping(target: SocketAddr, folder: &Path) -> (PathBuf, SocketAddr) {
+/// The job of a server that scrapes `target`.
+fn job(target: SocketAddr) -> String {
+    format!("{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}")
+}
+
+/// The file that tells a server to do these jobs each second, and a free address for the server.
+fn scraping(jobs: &[String], folder: &Path) -> (PathBuf, SocketAddr) {
     let config = folder.join("prometheus.yml");
     let text = format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-         scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: [{}]\n",
+        jobs.join(", ")
     );
     std::fs::write(&config, text).expect("room for a file");
     // Somebody else could take the port before the server does; then its start fails, and the test.

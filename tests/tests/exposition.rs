@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::process::{self, Command};
 
 use serde_json::Value;
-use tachograph::{Buckets, Error, GaugeMode, SegmentOptions, Unit, Writer};
+use tachograph::{
+    Buckets, Error, GaugeMode, SegmentOptions, SpanContext, SpanId, TraceId, Unit, Writer,
+};
 use tachograph_tests::http;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server::{self, Server};
@@ -36,6 +38,12 @@ const DURATIONS: [u64; 6] = [
     7_000_000_000,
 ];
 
+/// A span whose ids tell its number.
+fn span(number: u8) -> Result<SpanContext, Error> {
+    let trace = TraceId::try_from([number; 16])?;
+    Ok(SpanContext::new(trace, SpanId::try_from([number; 8])?))
+}
+
 /// One of every type, under names that begin with `shown_`.
 fn fill(writer: &Writer) -> Result<(), Error> {
     let awkward = writer.counter("shown_awkward_total", "A \\ and a \n in a \"help\"");
@@ -45,8 +53,9 @@ fn fill(writer: &Writer) -> Result<(), Error> {
     }
     writer
         .counter("shown_plain_total", "No labels")
+        .exemplars()
         .register()?
-        .add(7);
+        .add_with_exemplar(7, &span(7)?);
     writer
         .counter("shown_zero_total", "Never added to")
         .register()?;
@@ -126,11 +135,11 @@ fn fill_histograms(writer: &Writer) -> Result<(), Error> {
             .histogram(name, "Durations")
             .unit(Unit::NANOSECONDS)
             .buckets(buckets);
-        let family = family.family()?;
+        let family = family.exemplars().family()?;
         let histogram = family.with(&[("stage", "read")])?;
-        DURATIONS
-            .into_iter()
-            .for_each(|duration| histogram.record(duration));
+        for (number, duration) in (0..).zip(DURATIONS) {
+            histogram.record_with_exemplar(duration, &span(number + 1)?);
+        }
         family.with(&[("stage", "idle")])?;
     }
     Ok(())
@@ -312,6 +321,44 @@ fn check_page(page: &Page) {
     assert_eq!(awkward["type"], "counter");
 }
 
+/// Sees that the exemplars which the official client found are those that were left, each on a sample that may
+/// have one and in its bucket.
+fn check_exemplars(page: &Page) {
+    let samples = page.families.iter();
+    let samples = samples.flat_map(|family| family["samples"].as_array().unwrap());
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for sample in samples.filter(|sample| !sample[3].is_null()) {
+        let [name, labels, _, exemplar] = &sample.as_array().unwrap()[..] else {
+            panic!("{sample}");
+        };
+        let name = name.as_str().unwrap();
+        let trace = exemplar[0]["trace_id"].as_str().unwrap();
+        let number = u8::from_str_radix(&trace[..2], 16).unwrap();
+        let expected = span(number).unwrap();
+        assert_eq!(trace, expected.trace_id().to_string());
+        assert_eq!(exemplar[0]["span_id"], expected.span_id().to_string());
+        assert!(exemplar[2].as_f64().unwrap() > 1.6e9, "{sample}");
+        let value = exemplar[1].as_f64().unwrap();
+        *counts.entry(name).or_default() += 1;
+        if name == "shown_plain_total" {
+            assert_eq!((number, value), (7, 7.0));
+            continue;
+        }
+        assert!(name.ends_with("_bucket"), "{sample}");
+        #[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
+        let recorded = DURATIONS[usize::from(number) - 1] as f64 / 1e9;
+        assert_eq!(value, recorded, "{sample}");
+        let bound: f64 = labels["le"].as_str().unwrap().parse().unwrap();
+        assert!(value <= bound, "{sample}");
+    }
+    assert_eq!(counts["shown_plain_total"], 1);
+    assert_eq!(
+        counts["shown_explicit_seconds_bucket"], 4,
+        "every bucket has one"
+    );
+    assert!(counts["shown_hdr_seconds_bucket"] >= 3, "{counts:?}");
+}
+
 /// A segment with one of everything and an exporter on it.
 fn exported() -> (Scratch, Writer, Server) {
     let scratch = Scratch::new();
@@ -335,6 +382,7 @@ fn the_official_client_reads_the_openmetrics_page() {
     let (_scratch, _writer, exporter) = exported();
     let page = page(&exporter, OPENMETRICS);
     check_page(&page);
+    check_exemplars(&page);
     assert!(page.text.ends_with("# EOF\n"));
     let types: BTreeMap<&str, &str> = page
         .families
@@ -384,6 +432,13 @@ fn the_json_page_holds_what_the_probe_dumps() {
     assert_eq!(segment["snapshot"], dumped);
     let families = dumped["families"].as_array().unwrap();
     assert!(families.len() > 30, "{dumped}");
+    let plain = families.iter().find(|it| it["name"] == "shown_plain_total");
+    let exemplar = &plain.unwrap()["series"][0]["exemplars"][0];
+    assert_eq!(exemplar["trace_id"], "07".repeat(16));
+    assert_eq!(
+        (&exemplar["span_id"], &exemplar["value"]),
+        (&"07".repeat(8).into(), &7.into())
+    );
 }
 
 fn promtool(page: &str) -> (Option<i32>, String) {
@@ -433,6 +488,14 @@ fn control_broken_pages_are_refused() {
     let unescaped = "# TYPE a counter\na_total{x=\"a\nb\"} 1\n";
     assert_eq!(promtool(unescaped).0, Some(1));
     parse(unescaped, "text").unwrap_err();
+    // An exemplar that is longer than it may be, or on a sample that may have none.
+    for exemplar in [
+        format!("a_total 1 # {{x=\"{}\"}} 1\n", "x".repeat(128)),
+        "a_created 1 # {x=\"y\"} 1\n".into(),
+    ] {
+        let page = format!("# TYPE a counter\n{exemplar}# EOF\n");
+        parse(&page, "openmetrics").unwrap_err();
+    }
     let without_end = "# TYPE a counter\na_total 1.0\n";
     parse(without_end, "openmetrics").unwrap_err();
     let lint = "# HELP a_total A\n# TYPE a_total gauge\na_total 1\n";

@@ -10,6 +10,7 @@ use tachograph::{Reader, Recording, Snapshot};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server;
+use tachograph_tests::skip;
 use tachograph_tests::verdict::{self, Instance, Shown};
 use tachograph_tests::worker::{NO_RSEQ, Worker};
 
@@ -83,7 +84,7 @@ impl Host {
 fn built(variable: &str) -> Option<std::ffi::OsString> {
     let path = env::var_os(variable);
     if path.is_none() {
-        eprintln!("NOT CHECKED: no {variable}; ./check builds it where it can");
+        skip(&format!("no {variable}; ./check builds it where it can"));
     }
     path
 }
@@ -157,7 +158,10 @@ fn is_restartable() -> bool {
     let mut reader = Reader::attach(scratch.segment()).unwrap();
     let recording = recording_of(&reader.snapshot().unwrap(), native.pid());
     if recording != Recording::RestartableSequences {
-        eprintln!("NOT CHECKED beside native workers: {}", recording.reason());
+        skip(&format!(
+            "no sequences beside the others: {}",
+            recording.reason()
+        ));
     }
     recording == Recording::RestartableSequences
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use tachograph::{Reader, SegmentOptions, Unit};
+use tachograph::{Reader, SegmentOptions, SpanContext, SpanId, TraceId, Unit};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server::Server;
@@ -178,6 +178,84 @@ fn prometheus_reads_native_histograms() {
     assert_eq!(ask("tachograph_exporter_build_info"), Some(1.0));
     assert_eq!(ask("tachograph_segments"), Some(1.0));
     assert_eq!(ask("min_over_time(up[10m])"), Some(1.0));
+}
+
+/// The exemplars that a query gives: the name of their series, trace, span and value.
+fn exemplars(prometheus: SocketAddr, query: &str) -> Vec<(String, String, String, f64)> {
+    let query = http::percent_encoded(query);
+    let target = format!("/api/v1/query_exemplars?query={query}&start=0&end=9000000000");
+    let answer = http::get(prometheus, &target, "application/json").unwrap();
+    let json: Value = serde_json::from_str(&answer.body).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut found = Vec::new();
+    for series in json["data"].as_array().into_iter().flatten() {
+        let name = text(&series["seriesLabels"]["__name__"]);
+        for exemplar in series["exemplars"].as_array().into_iter().flatten() {
+            let labels = &exemplar["labels"];
+            let (trace, span) = (text(&labels["trace_id"]), text(&labels["span_id"]));
+            let value = text(&exemplar["value"]).parse().unwrap();
+            found.push((name.clone(), trace, span, value));
+        }
+    }
+    found
+}
+
+/// Prometheus answers the trace ids that were left, whether it asks for OpenMetrics or for protobuf.
+#[test]
+fn prometheus_keeps_exemplars() {
+    let scratch = Scratch::new();
+    let writer = SegmentOptions::new().path(scratch.segment()).attach();
+    let writer = writer.unwrap();
+    let waits = writer.histogram("wait_seconds", "Waits");
+    let waits = waits.unit(Unit::NANOSECONDS).exemplars();
+    let waits = waits.register().unwrap();
+    let jobs = writer.counter("jobs_total", "Jobs").exemplars();
+    let jobs = jobs.register().unwrap();
+    let span = |number: u8| {
+        let trace = TraceId::try_from([number; 16]).unwrap();
+        SpanContext::new(trace, SpanId::try_from([number; 8]).unwrap())
+    };
+    let told = |name: &str, number: u8, value: f64| {
+        let (trace, span) = (span(number).trace_id(), span(number).span_id());
+        (name.to_owned(), trace.to_string(), span.to_string(), value)
+    };
+    waits.record_with_exemplar(2_000, &span(1));
+    // A native histogram's exemplars are one series, of one exemplar a millisecond.
+    thread::sleep(Duration::from_millis(50));
+    waits.record_with_exemplar(3_000_000_000, &span(2));
+    jobs.add_with_exemplar(5, &span(3));
+    let exporter = Server::exporter(&scratch.segment());
+    for is_native in [false, true] {
+        let (feature, waits) = match is_native {
+            false => ("exemplar-storage", "wait_seconds_bucket"),
+            true => ("exemplar-storage,native-histograms", "wait_seconds"),
+        };
+        let folder = scratch.path(waits);
+        std::fs::create_dir(&folder).unwrap();
+        let feature = format!("--enable-feature={feature}");
+        let prometheus = Server::prometheus_with(&[&feature], exporter.address, &folder);
+        let ask = |text: &str| query(prometheus.address, text);
+        eventually("Prometheus has scraped", PATIENCE, || {
+            ask("jobs_total") == Some(5.0)
+        });
+        let jobs = exemplars(prometheus.address, "jobs_total");
+        assert_eq!(jobs, [told("jobs_total", 3, 5.0)], "{feature}");
+        let mut shown = exemplars(prometheus.address, waits);
+        shown.sort_by(|a, b| a.3.total_cmp(&b.3));
+        let mut expected = vec![told(waits, 1, 2e-6), told(waits, 2, 3.0)];
+        if is_native {
+            // Older versions take one of a native histogram.
+            expected.retain(|exemplar| shown.contains(exemplar));
+            assert!(!expected.is_empty(), "{shown:?}");
+        }
+        assert_eq!(shown, expected, "{feature}");
+        // Nor did a later scrape of the same ones fail.
+        eventually("Prometheus has scraped again", PATIENCE, || {
+            ask("count_over_time(up[10m]) >= 3").is_some()
+        });
+        assert_eq!(ask("min_over_time(up[10m])"), Some(1.0), "{feature}");
+        assert_eq!(exemplars(prometheus.address, "jobs_total").len(), 1);
+    }
 }
 
 /// VictoriaMetrics asks for text and says that all is well also when it understood nothing.

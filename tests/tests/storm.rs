@@ -10,6 +10,7 @@ use tachograph::{Reader, Recording, Snapshot};
 use tachograph_tests::ack::AckFile;
 use tachograph_tests::scrape::Scraper;
 use tachograph_tests::scratch::Scratch;
+use tachograph_tests::skip;
 use tachograph_tests::storm;
 use tachograph_tests::verdict::{self, Instance, Shown};
 use tachograph_tests::worker::Worker;
@@ -115,7 +116,7 @@ impl Run {
     fn has_sequences(&self) -> bool {
         let has = self.recording == Recording::RestartableSequences;
         if !has {
-            eprintln!("NOT CHECKED: {}", self.recording.reason());
+            skip(self.recording.reason());
         }
         has
     }
@@ -171,11 +172,11 @@ mod lengthened {
     #[test]
     fn cpus_come_and_go() {
         if !long() {
-            eprintln!("NOT CHECKED: CPUs go offline in the long form only");
+            skip("CPUs go offline in the long form only");
             return;
         }
         let Ok(cpu) = SecondCpu::new() else {
-            eprintln!("NOT CHECKED: no second CPU that may be taken offline");
+            skip("no second CPU that may be taken offline");
             return;
         };
         let run = blow(20, 1_000, &[], || {
@@ -191,7 +192,7 @@ mod lengthened {
     fn is_found(fault: &str, aborts: u64) {
         let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
         if cpus < 2 {
-            eprintln!("NOT CHECKED: a single CPU forgives this");
+            skip("a single CPU forgives this");
             return;
         }
         let run = blow(2, aborts, &[&format!("--fault={fault}")], || ());

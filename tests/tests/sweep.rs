@@ -9,10 +9,10 @@ use std::sync::Mutex;
 use std::thread;
 
 use clap::ValueEnum;
-use tachograph_tests::long;
 use tachograph_tests::play::{Clean, Fate, Place, play, play_clean};
 use tachograph_tests::scenario::Scenario;
 use tachograph_tests::tracer;
+use tachograph_tests::{long, skip};
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_actor");
 
@@ -106,7 +106,7 @@ fn at_every_step(scenario: Scenario) {
 
 fn at_every_call(scenario: Scenario) {
     if !tracer::is_permitted() {
-        eprintln!("SKIPPED {scenario:?}: tracing is not permitted here");
+        skip("tracing is not permitted here");
         return;
     }
     let clean = clean(scenario, false);
@@ -167,7 +167,9 @@ mod step {
         lasting_sum LastingSum,
         info Info,
         states States,
+        exemplar Exemplar,
         passing Passing,
+        families Families,
         overflow Overflow,
         full Full,
         lost_family LostFamily,

@@ -1,7 +1,10 @@
 //! `prometheus-client`.
 
+use std::time::SystemTime;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -68,6 +71,24 @@ pub fn histogram() -> impl FnMut(usize) + Clone + Send {
     let histogram = Histogram::new(input::bounds_seconds());
     let seconds = &*input::SECONDS;
     move |at| histogram.observe(seconds[at])
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Trace {
+    trace_id: String,
+    span_id: String,
+}
+
+/// A histogram of 12 bounds, each value with an exemplar.
+pub fn exemplars() -> impl FnMut(usize) + Clone + Send {
+    let histogram = HistogramWithExemplars::new(input::bounds_seconds().into_iter());
+    let seconds = &*input::SECONDS;
+    let mut parts = input::TRACEPARENT.split('-').skip(1).map(str::to_owned);
+    let trace = Trace {
+        trace_id: parts.next().unwrap(),
+        span_id: parts.next().unwrap(),
+    };
+    move |at| histogram.observe(seconds[at], Some(trace.clone()), Some(SystemTime::now()))
 }
 
 /// A gauge.

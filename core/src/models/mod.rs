@@ -11,6 +11,8 @@ mod catalogue;
 mod claims;
 mod coverage;
 mod creation;
+mod exemplars;
+mod families;
 mod gauges;
 mod guard;
 mod histograms;
@@ -24,6 +26,7 @@ mod stage;
 use std::cell::Cell;
 use std::panic;
 use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, Instant};
 
 use atomic::AtomicU64;
 
@@ -41,58 +44,102 @@ pub(crate) fn is_weakened(at: &'static str) -> bool {
 enum Bound {
     /// Every one that can differ.
     Exhaustive,
-    /// Every one with `TACHOGRAPH_LONG`, else as `Preemptions`.
+    /// As `Preemptions`, and with `TACHOGRAPH_LONG` every one.
     ExhaustiveIfLong,
-    /// Those with at most `LOOM_MAX_PREEMPTIONS` (2) switches away from a thread that could go on.
+    /// Those with at most `LOOM_MAX_PREEMPTIONS` (2) switches away from a thread that could go on, and with
+    /// `TACHOGRAPH_LONG` those with one more.
     Preemptions,
 }
 
+/// The interleavings of one run of a model.
+#[derive(Clone, Copy)]
+struct Reach {
+    preemptions: Option<usize>,
+    /// Where it ends before all are tried.
+    time: Option<Duration>,
+}
+
 impl Bound {
-    fn preemptions(self) -> Option<usize> {
+    /// What is tried to its end, and what is given the model's weakened forms.
+    fn whole(self) -> Reach {
         let bounded = loom::model::Builder::new().preemption_bound.or(Some(2));
-        let is_long = std::env::var_os("TACHOGRAPH_LONG").is_some();
-        match self {
+        let preemptions = match self {
             Bound::Exhaustive => None,
-            Bound::ExhaustiveIfLong if is_long => None,
             Bound::ExhaustiveIfLong | Bound::Preemptions => bounded,
+        };
+        Reach {
+            preemptions,
+            time: None,
         }
+    }
+
+    /// What is tried beyond that in the long form, for `LOOM_MAX_DURATION` (120) seconds.
+    fn deeper(self) -> Option<Reach> {
+        std::env::var_os("TACHOGRAPH_LONG")?;
+        let preemptions = match self {
+            Bound::Exhaustive => return None,
+            Bound::ExhaustiveIfLong => None,
+            Bound::Preemptions => self.whole().preemptions.map(|most| most + 1),
+        };
+        let time = loom::model::Builder::new().max_duration;
+        Some(Reach {
+            preemptions,
+            time: time.or(Some(Duration::from_secs(120))),
+        })
     }
 }
 
+/// What a run came to.
+struct Outcome {
+    end: std::thread::Result<()>,
+    executions: u64,
+    is_whole: bool,
+}
+
+impl Outcome {
+    /// Executions, and of which interleavings.
+    fn describe(&self, reach: Reach) -> String {
+        let most = match reach.preemptions {
+            None => String::new(),
+            Some(most) => format!(" (≤ {most})"),
+        };
+        let rest = if self.is_whole { "" } else { " and more" };
+        format!("{}{most}{rest}", self.executions)
+    }
+}
+
+/// Runs a model, which must hold, and again with each of `needs` weakened, which must fail. Prints its line
+/// of the table of models.
 #[expect(
     clippy::print_stdout,
     reason = "the line is for the table of the models"
 )]
-fn report(protocol: &str, model: &str, bound: Bound, executions: u64, needs: &[&str]) {
-    let bound = match bound.preemptions() {
-        None => "all".into(),
-        Some(most) => format!("≤ {most} preemptions"),
-    };
-    let (model, needs) = (model.replace('_', " "), needs.join(", "));
-    println!("| {protocol} | {model} | {bound} | {executions} | {needs} |");
-}
-
-/// Runs a model, which must hold, and again with each of `needs` weakened, which must fail.
 fn prove<F: Fn() + Copy + Send + Sync + 'static>(bound: Bound, model: F, needs: &[&'static str]) {
-    let (outcome, executions) = run(bound, model, "");
-    if let Err(cause) = outcome {
-        panic::resume_unwind(cause);
-    }
-    let survives = |place: &&&'static str| run(bound, model, place).0.is_ok();
-    let unnoticed: Vec<_> = needs.iter().filter(survives).collect();
     let path = std::any::type_name::<F>();
     let mut names = path.rsplit("::");
     let (name, protocol) = (names.next().unwrap_or(path), names.next().unwrap_or(path));
+    let whole = holds(bound.whole(), model);
+    let survives = |place: &&&'static str| run(bound.whole(), model, place).end.is_ok();
+    let unnoticed: Vec<_> = needs.iter().filter(survives).collect();
     assert!(unnoticed.is_empty(), "{name} holds without {unnoticed:?}");
-    report(protocol, name, bound, executions, needs);
+    let deeper = bound.deeper().map(|reach| holds(reach, model));
+    let deeper = deeper.as_ref().unwrap_or(&whole);
+    let (name, needs) = (name.replace('_', " "), needs.join(", "));
+    println!("| {protocol} | {name} | {whole} | {deeper} | {needs} |");
 }
 
-/// How a model ended with the place called `weakened` weakened, and after how many executions.
-fn run(
-    bound: Bound,
-    model: impl Fn() + Send + Sync + 'static,
-    weakened: &'static str,
-) -> (std::thread::Result<()>, u64) {
+/// Runs a model, which must hold. Returns the executions, and of which interleavings.
+fn holds<F: Fn() + Copy + Send + Sync + 'static>(reach: Reach, model: F) -> String {
+    let outcome = run(reach, model, "");
+    let described = outcome.describe(reach);
+    if let Err(cause) = outcome.end {
+        panic::resume_unwind(cause);
+    }
+    described
+}
+
+/// Runs a model with the place called `weakened` weakened.
+fn run(reach: Reach, model: impl Fn() + Send + Sync + 'static, weakened: &'static str) -> Outcome {
     let executions = Arc::new(Mutex::new(0));
     let count = Arc::clone(&executions);
     keep_quiet();
@@ -100,17 +147,24 @@ fn run(
     let check = panic::AssertUnwindSafe(move || {
         let mut builder = loom::model::Builder::new();
         builder.max_branches = 20_000;
-        builder.preemption_bound = bound.preemptions();
+        builder.preemption_bound = reach.preemptions;
+        builder.max_duration = reach.time;
+        builder.checkpoint_interval = 100;
         builder.check(move || {
             *count.lock().unwrap() += 1;
             atomic::begin();
             model();
         });
     });
-    let outcome = panic::catch_unwind(check);
+    let began = Instant::now();
+    let end = panic::catch_unwind(check);
     WEAKENED.set("");
     let executions = *executions.lock().unwrap();
-    (outcome, executions)
+    Outcome {
+        end,
+        executions,
+        is_whole: reach.time.is_none_or(|time| began.elapsed() < time),
+    }
 }
 
 /// Failures that are asked for say nothing.

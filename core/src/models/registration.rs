@@ -12,7 +12,7 @@ use super::{Bound, prove, spawn};
 fn families_of_one_name_are_one() {
     let segment = stage::segment();
     let other = segment.clone();
-    let register = |segment: &_| register::family(segment, &counters(9)).unwrap().0;
+    let register = |segment: &_| register::family(segment, &counters(9)).unwrap();
     let other = spawn(move || register(&other));
     let mine = register(&segment);
     assert_eq!(mine, other.join().unwrap());

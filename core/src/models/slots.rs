@@ -68,7 +68,7 @@ impl Table {
     /// What a reader sees: the process, and its gauge.
     fn read(&self) -> Option<(u32, u64)> {
         let (before, process) = slots::read(self.slot(), 0)?;
-        let living = Living::copy(&self.segment, &process, before)?;
+        let living = Living::copy(&self.segment, &self.segment, &process, before)?;
         Some((process.pid, living.cell(1)))
     }
 }

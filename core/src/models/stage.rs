@@ -27,6 +27,7 @@ const CAPACITIES: Capacities = Capacities {
     process_cells: 8,
     counter_cells: 8,
     histogram_bytes: 4096,
+    exemplars: 4,
 };
 
 pub(super) fn segment() -> Arc<Segment> {
@@ -82,6 +83,7 @@ pub(super) fn spec(name: &str, kind: Kind, series_limit: u64) -> FamilySpec {
         series_limit,
         sharding: Sharding::Auto,
         keep_nanos: 0,
+        exemplars: false,
     }
 }
 
@@ -103,7 +105,8 @@ pub(super) struct Family {
 
 impl Family {
     pub(super) fn new(segment: Arc<Segment>, spec: &FamilySpec) -> Family {
-        let (index, known) = register::family(&segment, spec).unwrap();
+        let index = register::family(&segment, spec).unwrap().record;
+        let known = register::known_family(&segment, index, spec).unwrap();
         Family {
             segment,
             index,

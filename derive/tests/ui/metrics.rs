@@ -42,6 +42,15 @@ struct OnFields {
     /// Help
     #[metric(labels = "x")]
     l: Gauge,
+    /// Help
+    #[metric(keep_for = "10x")]
+    m_total: tachograph::Labelled<Counter, bool>,
+    /// Help
+    #[metric(keep_for = "10m")]
+    n_total: Counter,
+    /// Help
+    #[metric(keep_for = "10m")]
+    o_total: tachograph::Dense<Counter, bool>,
 }
 
 #[derive(Metrics)]

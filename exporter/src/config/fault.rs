@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_saphyr::{DefaultMessageFormatter, MessageFormatter};
+
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -32,6 +34,26 @@ impl ConfigError {
         match error.span() {
             Some(span) => fault.at(line_and_column(text, span.start)),
             None => fault,
+        }
+    }
+
+    /// What the YAML parser says.
+    pub(crate) fn in_yaml(error: &serde_saphyr::Error) -> ConfigError {
+        use serde_saphyr::Error;
+        let what = match error.without_snippet() {
+            Error::SerdeUnknownField {
+                field, expected, ..
+            } => unknown("field", field, expected),
+            Error::SerdeUnknownVariant {
+                variant, expected, ..
+            } => unknown("variant", variant, expected),
+            other => DefaultMessageFormatter.format_message(other).into_owned(),
+        };
+        let place = error.location().map(|place| (place.line(), place.column()));
+        let number = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        match place {
+            Some((line, column)) => ConfigError::new(what).at((number(line), number(column))),
+            None => ConfigError::new(what),
         }
     }
 
@@ -79,30 +101,30 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// Makes "unknown field `a`, expected one of `b`, `c`", as serde says it, into a question.
-pub(crate) fn with_nearest(message: &str) -> String {
+fn with_nearest(message: &str) -> String {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let (Some(start), [unknown, known @ ..]) = (message.find(", expected "), names.as_slice())
-    else {
+    let [name, known @ ..] = names.as_slice() else {
         return message.to_owned();
     };
     if !message.starts_with("unknown ") || known.is_empty() {
         return message.to_owned();
     }
-    let unknown_part = &message[..start];
-    match nearest(unknown, known.iter().copied()) {
-        Some(name) => format!("{unknown_part}; did you mean `{name}`?"),
-        None => format!("{unknown_part}; known are: {}", known.join(", ")),
+    let kind = message.split(' ').nth(1).unwrap_or_default();
+    unknown(kind, name, known)
+}
+
+/// Says that nothing is called `name`, and what was probably meant.
+pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known) {
+        Some(meant) => format!("unknown {kind} `{name}`; did you mean `{meant}`?"),
+        None => format!("unknown {kind} `{name}`; known are: {}", known.join(", ")),
     }
 }
 
 /// The name that `wrong` was probably meant to be.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let scored = known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(wrong, name), name));
+fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let score = |name| strsim::jaro_winkler(wrong, name);
+    let scored = known.iter().map(|name| (score(name), *name));
     scored
         .filter(|(score, _)| *score > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))

@@ -21,6 +21,9 @@ pub struct Limits {
     /// Time from the end of a request's headers until the client has taken the answer.
     #[serde(with = "time")]
     pub response_timeout: Duration,
+    /// Time from the beginning of a connection until it is closed, after the request in flight.
+    #[serde(with = "time")]
+    pub connection_timeout: Duration,
     /// Connections at a time.
     #[serde(deserialize_with = "within::<1, 65_536, _>")]
     pub max_connections: u32,
@@ -38,6 +41,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             response_timeout: Duration::from_secs(30),
+            connection_timeout: Duration::from_secs(3600),
             max_connections: 128,
             max_scrapes: 40,
             max_header_bytes: 16 * 1024,
@@ -51,6 +55,7 @@ impl Limits {
         over(&mut self.header_timeout, given.header_timeout);
         over(&mut self.idle_timeout, given.idle_timeout);
         over(&mut self.response_timeout, given.response_timeout);
+        over(&mut self.connection_timeout, given.connection_timeout);
         self.max_connections = given.max_connections.unwrap_or(self.max_connections);
         self.max_scrapes = given.max_scrapes.unwrap_or(self.max_scrapes);
         self.max_header_bytes = given.max_header_bytes.unwrap_or(self.max_header_bytes);

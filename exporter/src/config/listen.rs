@@ -14,7 +14,18 @@ use crate::cli::Arguments;
 pub struct Listen {
     /// The addresses.
     pub addresses: Vec<Address>,
+    /// The mode of unix sockets; without it the umask decides.
+    pub unix_mode: Option<Mode>,
+    /// The user that owns unix sockets, by name or number.
+    pub unix_owner: Option<String>,
+    /// The group that owns unix sockets, by name or number.
+    pub unix_group: Option<String>,
 }
+
+/// The mode of a file, written as in `0660`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mode(pub u32);
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -31,6 +42,9 @@ impl Default for Listen {
     fn default() -> Listen {
         Listen {
             addresses: vec![Address::Tcp("127.0.0.1:9464".into())],
+            unix_mode: None,
+            unix_owner: None,
+            unix_group: None,
         }
     }
 }
@@ -39,6 +53,15 @@ impl Listen {
     pub(super) fn overlay(&mut self, arguments: &Arguments) {
         if !arguments.listen.is_empty() {
             self.addresses.clone_from(&arguments.listen);
+        }
+        self.unix_mode = arguments.unix_mode.or(self.unix_mode);
+        for (value, given) in [
+            (&mut self.unix_owner, &arguments.unix_owner),
+            (&mut self.unix_group, &arguments.unix_group),
+        ] {
+            if given.is_some() {
+                value.clone_from(given);
+            }
         }
     }
 
@@ -73,6 +96,31 @@ impl FromStr for Address {
     }
 }
 
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Mode, String> {
+        let mode = u32::from_str_radix(text, 8).ok();
+        let mode = mode.filter(|mode| *mode <= 0o777);
+        mode.map(Mode)
+            .ok_or_else(|| "give a mode, as in 0660".into())
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Mode, String> {
+        text.parse()
+    }
+}
+
+impl From<Mode> for String {
+    fn from(mode: Mode) -> String {
+        format!("{:04o}", mode.0)
+    }
+}
+
 impl TryFrom<String> for Address {
     type Error = String;
 
@@ -101,13 +149,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn addresses_and_modes() {
         for (text, address) in [
             ("[::1]:0", Address::Tcp("[::1]:0".into())),
             ("unix:/run/x.sock", Address::Unix("/run/x.sock".into())),
         ] {
             assert_eq!(address.to_string(), text);
             assert_eq!(text.parse(), Ok(address));
+        }
+        assert_eq!("0660".parse(), Ok(Mode(0o660)));
+        assert_eq!(String::from(Mode(0o660)), "0660");
+        for wrong in ["", "rw", "0888", "7777"] {
+            assert!(wrong.parse::<Mode>().is_err(), "{wrong}");
         }
         for wrong in ["", "9464", ":9464", "host:", "host:70000", "unix:"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");

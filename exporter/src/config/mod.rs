@@ -4,12 +4,15 @@
 //! a type that knows its defaults and refuses what it does not know, and give it a field; the file, `--check-config`
 //! and `--print-config` then have it.
 
+mod access;
 mod fault;
 mod limits;
 mod listen;
 mod pages;
+mod secret;
 mod segments;
 pub(crate) mod time;
+mod web;
 
 use std::fs;
 use std::path::Path;
@@ -19,11 +22,14 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Arguments;
 use crate::rules::{Rules, Several};
 
+pub use access::Access;
 pub use fault::ConfigError;
 pub use limits::Limits;
-pub use listen::{Address, Listen};
+pub use listen::{Address, Listen, Mode};
 pub use pages::PageOptions;
+pub use secret::Secret;
 pub use segments::Segments;
+pub use web::{ClientAuth, Curve, Header, HttpServer, RateLimit, TlsServer, TlsVersion, Web};
 
 /// All that the exporter can be told.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -39,6 +45,10 @@ pub struct Config {
     pub listen: Listen,
     /// What a client may do.
     pub limits: Limits,
+    /// Who may ask.
+    pub access: Access,
+    /// TLS and passwords.
+    pub web: Web,
 }
 
 impl Config {
@@ -62,7 +72,32 @@ impl Config {
         }
         config.listen.overlay(arguments);
         config.limits.overlay(&arguments.limits);
+        config.access.overlay(&arguments.access);
+        config.read_web()?;
         Ok(config)
+    }
+
+    /// Reads the toolkit's web configuration anew, if one is named.
+    pub(crate) fn read_web(&mut self) -> Result<(), ConfigError> {
+        if let Some(file) = &self.access.web_config {
+            self.web = Web::read(file)?;
+        }
+        Ok(())
+    }
+
+    /// Whether pages are the same in both, whoever may see them.
+    pub(crate) fn has_pages_of(&self, other: &Config) -> bool {
+        let front = Config {
+            listen: other.listen.clone(),
+            limits: Limits {
+                max_scrapes: self.limits.max_scrapes,
+                ..other.limits
+            },
+            access: other.access.clone(),
+            web: other.web.clone(),
+            ..self.clone()
+        };
+        front == *other
     }
 
     /// What `file` says. Paths in it are relative to its folder.
@@ -73,6 +108,12 @@ impl Config {
         let folder = file.parent().unwrap_or(Path::new(""));
         config.segments.resolve(folder);
         config.listen.resolve(folder);
+        config.access.resolve(folder);
+        config.web.resolve(folder);
+        if config.access.web_config.is_some() && config.web != Web::default() {
+            let both = "`access.web_config` names a file in place of the section `web`; keep one of the two";
+            return Err(ConfigError::new(both).in_file(file));
+        }
         Ok(config)
     }
 
@@ -142,6 +183,36 @@ mod tests {
         }
         let fault = Config::parse("[zzzzzzzz]").unwrap_err().to_string();
         assert!(fault.contains("known are: "), "{fault}");
+    }
+
+    #[test]
+    fn the_documents_and_the_examples_are_true() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let page = fs::read_to_string(root.join("docs/EXPORTER.md")).unwrap();
+        let blocks: Vec<&str> = page.split("\n```toml\n").skip(1).collect();
+        let blocks: Vec<&str> = blocks
+            .iter()
+            .map(|it| it.split("```").next().unwrap())
+            .collect();
+        assert_eq!(Config::parse(blocks[0]), Ok(Config::default()));
+        for block in &blocks[1..] {
+            Config::parse(block).unwrap();
+        }
+        assert!(blocks.len() > 1);
+        Config::read(&root.join("deploy/exporter.toml")).unwrap();
+        let tls = Web::read(&root.join("deploy/web.yml"))
+            .unwrap()
+            .tls_server_config;
+        assert!(
+            tls.unwrap()
+                .cert_file
+                .unwrap()
+                .ends_with("deploy/server.crt")
+        );
+        let commented = fs::read_to_string(root.join("deploy/web.yml")).unwrap();
+        let all = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&all, commented.replace("  #c", "  c")).unwrap();
+        Web::read(all.path()).unwrap();
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub(crate) struct WorkerMetrics {
     /// Documents that living workers work on now
     #[metric(name = "documents_in_flight", mode = sum)]
     pub in_flight: Gauge,
-    /// Documents that were refused, by reason
-    #[metric(name = "errors_total")]
+    /// Files that were left out, by reason
+    #[metric(name = "left_out_total")]
     errors: Dense<Counter, Refusal>,
     /// Time that one document took in one stage
     #[metric(name = "stage_duration_seconds", unit = nanoseconds)]

@@ -111,7 +111,8 @@ impl Start {
                 }
             });
         }
-        let server = match Server::bind(&self.config).await {
+        let config = self.config;
+        let server = match Server::bind(move || Ok(config.clone())).await {
             Ok(server) => server,
             Err(error) => return self.up.send(Err(error.to_string())),
         };

@@ -74,7 +74,7 @@ impl Row {
 
     const fn error(refusal: Refusal) -> Row {
         Row {
-            family: "demo_errors_total",
+            family: "demo_left_out_total",
             label: Some(("kind", refusal.as_str())),
             part: Part::Value,
         }
@@ -142,7 +142,7 @@ mod tests {
             let name = row_name(error_row(refusal));
             assert_eq!(
                 name,
-                format!("demo_errors_total{{kind=\"{}\"}}", refusal.as_str())
+                format!("demo_left_out_total{{kind=\"{}\"}}", refusal.as_str())
             );
         }
         assert_eq!(row_name(SIZE_SUM), "demo_document_size_bytes_sum");

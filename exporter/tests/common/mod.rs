@@ -5,6 +5,8 @@
     reason = "each test file uses a part of this one"
 )]
 
+pub mod certificates;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -22,6 +24,24 @@ pub fn command() -> Command {
     command.env("TACHOGRAPH_SEGMENT", "/nonexistent/tachograph/test.seg");
     command.env_remove("COLUMNS");
     command
+}
+
+/// Waits for what must come.
+pub struct Patience(Instant);
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience(Instant::now() + PATIENCE)
+    }
+}
+
+impl Patience {
+    pub fn until(&self, why_not: &str, mut is_there: impl FnMut() -> bool) {
+        while !is_there() {
+            assert!(Instant::now() < self.0, "{why_not}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 /// A running exporter; killed when dropped.
@@ -116,7 +136,7 @@ impl Exporter {
     }
 
     pub fn host(&self) -> &str {
-        let address = self.addresses[0].strip_prefix("http://").unwrap();
+        let (_, address) = self.addresses[0].split_once("://").unwrap();
         address.strip_suffix("/metrics").unwrap()
     }
 
@@ -130,6 +150,13 @@ impl Exporter {
 
     pub fn request(&self, method: &str, path: &str) -> Answer {
         exchange(self.connect(), method, path)
+    }
+
+    /// Sends this and reads to the end of the connection.
+    pub fn ask(&self, request: &str) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        read_answer(stream)
     }
 
     /// Asks for the page with more headers, each with its line end; the body as bytes.
@@ -151,6 +178,16 @@ impl Exporter {
 
     pub fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.pid());
+        let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Signals the exporter where something else has started it.
+    pub fn signal_child(&self, name: &str) {
+        let script = format!(
+            "kill -{name} $(cat /proc/{0}/task/{0}/children)",
+            self.pid()
+        );
         let status = Command::new("sh").args(["-c", &script]).status().unwrap();
         assert!(status.success());
     }

@@ -55,8 +55,20 @@ pub struct Label {
 pub struct Value {
     #[prost(double, tag = "1")]
     pub value: f64,
+    #[prost(message, optional, tag = "2")]
+    pub exemplar: Option<Exemplar>,
     #[prost(message, optional, tag = "3")]
     pub start: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    #[prost(double, tag = "2")]
+    pub value: f64,
+    #[prost(message, optional, tag = "3")]
+    pub time: Option<Time>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -87,6 +99,8 @@ pub struct Histogram {
     pub deltas: Vec<i64>,
     #[prost(message, optional, tag = "15")]
     pub start: Option<Time>,
+    #[prost(message, repeated, tag = "16")]
+    pub exemplars: Vec<Exemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -95,6 +109,8 @@ pub struct Bucket {
     pub cumulative_count: u64,
     #[prost(double, tag = "2")]
     pub upper_bound: f64,
+    #[prost(message, optional, tag = "3")]
+    pub exemplar: Option<Exemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]

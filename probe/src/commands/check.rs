@@ -3,18 +3,17 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use tachograph::{Loss, LossClass, Losses, Snapshot};
+use tachograph::Snapshot;
 
+use crate::cli::Check;
 use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::findings::{self, Finding, Severity};
 use crate::table::{Align, Cell, Table};
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units;
 use crate::views::{self, DamageView, LossesView, ProcessView, RemovalsView, SegmentView};
-
-/// A table fuller than this is worth a warning.
-const FULL_PERCENT: f64 = 80.0;
 
 /// The answer in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,6 +28,7 @@ enum Verdict {
 struct Health {
     verdict: Verdict,
     warnings: Vec<String>,
+    findings: Vec<Finding>,
     time_unix_nanos: u64,
     segment: SegmentView,
     processes: ProcessCounts,
@@ -52,13 +52,15 @@ struct Unreadable<'a> {
     error: &'a str,
 }
 
-pub(crate) fn run(context: &Context) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Check, context: &Context) -> Result<(), Failure> {
     let health = match context.snapshot() {
         Ok(snapshot) => collect(&snapshot),
         Err(failure) => return Err(unreadable(&failure, context)),
     };
     let written = if context.is_json() {
         context.write_json(&health)
+    } else if context.is_csv() {
+        context.write_csv(&Finding::COLUMNS, health.findings.iter().map(Finding::row))
     } else {
         context.write(|out| write_health(&health, out, &context.terminal))
     };
@@ -66,8 +68,19 @@ pub(crate) fn run(context: &Context) -> Result<(), Failure> {
         (Err(failure), _) if !failure.is_broken_pipe() => Err(failure),
         // The exit status is an answer too, and stands when nobody reads the rest.
         (_, Verdict::Damaged) => Err(Failure::Told),
+        (_, Verdict::Warning) if arguments.strict => Err(Failure::Told),
         (_, Verdict::Ok | Verdict::Warning) => Ok(()),
     }
+}
+
+fn damaged(damage: &DamageView) -> Finding {
+    Finding::new(
+        Severity::Error,
+        "damage",
+        format!("{} {}", damage.table, damage.index),
+        printable(&damage.reason),
+        "find who writes to the file; remove it and restart its writers",
+    )
 }
 
 fn unreadable(failure: &Failure, context: &Context) -> Failure {
@@ -98,9 +111,10 @@ fn collect(snapshot: &Snapshot) -> Health {
             .filter(|process| process.recording != "rseq")
             .collect(),
     };
-    let mut warnings = warnings(&segment, &processes, &snapshot.losses);
-    warnings.extend(removal_warnings(snapshot));
     let damage = views::damage(snapshot);
+    let mut findings = findings::of(snapshot);
+    let warnings: Vec<String> = findings.iter().map(|found| found.what.clone()).collect();
+    findings.extend(damage.iter().map(damaged));
     let verdict = match (damage.is_empty(), warnings.is_empty()) {
         (false, _) => Verdict::Damaged,
         (true, false) => Verdict::Warning,
@@ -109,6 +123,7 @@ fn collect(snapshot: &Snapshot) -> Health {
     Health {
         verdict,
         warnings,
+        findings,
         time_unix_nanos: snapshot.time_unix_nanos,
         segment,
         processes,
@@ -116,69 +131,6 @@ fn collect(snapshot: &Snapshot) -> Health {
         removals: RemovalsView::new(&snapshot.removals),
         damage,
     }
-}
-
-/// What an operator should look at, though nothing is broken.
-fn warnings(segment: &SegmentView, processes: &ProcessCounts, losses: &Losses) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !segment.this_boot {
-        warnings.push("written before the last boot: history, nobody records here".to_owned());
-    }
-    for table in &segment.tables {
-        if table.percent > FULL_PERCENT {
-            warnings.push(format!(
-                "the {} table is {} full: create the segment with a larger one",
-                table.table,
-                units::percent(table.percent / 100.0)
-            ));
-        }
-    }
-    for (loss, count) in losses.iter().filter(|&(_, count)| count > 0) {
-        warnings.push(format!("{}: {count}", loss_words(loss)));
-    }
-    for process in &processes.fallback {
-        let name = printable(&process.name);
-        warnings.push(format!(
-            "process {} ({name}) records by slower atomic additions: {}",
-            process.pid, process.reason
-        ));
-    }
-    warnings
-}
-
-/// What keeps the memory of removed series from others.
-fn removal_warnings(snapshot: &Snapshot) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if snapshot.removals.untracked > 0 {
-        warnings.push(format!(
-            "{} children could not be followed through their fork: no removed series is freed any more",
-            snapshot.removals.untracked
-        ));
-    }
-    for process in snapshot
-        .processes
-        .iter()
-        .filter(|process| process.holds_removed > 0)
-    {
-        warnings.push(format!(
-            "process {} ({}) has handles of {} removed series, which are not freed before it ends",
-            process.pid,
-            printable(&process.name),
-            process.holds_removed
-        ));
-    }
-    warnings
-}
-
-/// What was lost and why.
-pub(crate) fn loss_words(loss: Loss) -> String {
-    let what = match loss.class() {
-        LossClass::Registration => "registrations folded or lost",
-        LossClass::Rejected => "updates refused",
-        LossClass::Lost => "amounts lost",
-        LossClass::Page => "pages lost to a process, with what it adds there",
-    };
-    format!("{what} ({})", loss.name())
 }
 
 fn write_health(health: &Health, out: &mut dyn Write, terminal: &Terminal) -> io::Result<()> {
@@ -200,33 +152,51 @@ fn write_health(health: &Health, out: &mut dyn Write, terminal: &Terminal) -> io
     writeln!(out)?;
     tables(&health.segment).write(out, terminal)?;
     writeln!(out)?;
-    for warning in &health.warnings {
-        let label = terminal.paint(Paint::Warning, "warning:");
-        writeln!(out, "{label} {warning}")?;
-    }
-    for damage in &health.damage {
-        let label = terminal.paint(Paint::Bad, "damage:");
-        let reason = printable(&damage.reason);
-        writeln!(out, "{label} {} {}: {reason}", damage.table, damage.index)?;
-    }
+    write_findings(&health.findings, out, terminal)?;
     writeln!(out, "{}", verdict_line(health, terminal))
+}
+
+/// Each finding with its next step below it.
+pub(crate) fn write_findings(
+    findings: &[Finding],
+    out: &mut dyn Write,
+    terminal: &Terminal,
+) -> io::Result<()> {
+    for finding in findings {
+        let paint = match finding.severity {
+            Severity::Hint => Paint::Dim,
+            Severity::Warning => Paint::Warning,
+            Severity::Error => Paint::Bad,
+        };
+        let is_damage = finding.code == "damage";
+        let name = if is_damage {
+            "damage"
+        } else {
+            finding.severity.name()
+        };
+        let label = terminal.paint(paint, &format!("{name}:"));
+        let about = if is_damage {
+            format!("{}: ", finding.about)
+        } else {
+            String::new()
+        };
+        writeln!(out, "{label} {about}{}", finding.what)?;
+        writeln!(out, "  next: {}", finding.next)?;
+    }
+    Ok(())
 }
 
 fn verdict_line(health: &Health, terminal: &Terminal) -> String {
     let path = printable(&health.segment.source.path);
-    let counted = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
     let (paint, word, rest) = match health.verdict {
         Verdict::Ok => (Paint::Good, "OK", "healthy".into()),
         Verdict::Warning => {
-            let warnings = counted(health.warnings.len(), "warning");
+            let warnings = units::counted(health.warnings.len(), "warning");
             (Paint::Warning, "WARNING", format!("undamaged, {warnings}"))
         }
         Verdict::Damaged => {
-            let records = counted(health.damage.len(), "damaged record");
-            (Paint::Bad, "DAMAGED", records)
+            let places = units::counted(health.damage.len(), "damaged place");
+            (Paint::Bad, "DAMAGED", places)
         }
     };
     format!("{}: {path}: {rest}", terminal.paint(paint, word))
@@ -280,7 +250,7 @@ pub(crate) fn tables(segment: &SegmentView) -> Table {
         ("AT MOST", Align::Right),
     ]);
     for fill in &segment.tables {
-        let paint = if fill.percent > FULL_PERCENT {
+        let paint = if fill.is_nearly_full {
             Paint::Warning
         } else {
             Paint::Plain

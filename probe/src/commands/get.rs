@@ -6,9 +6,12 @@ use serde::Serialize;
 
 use crate::chart;
 use crate::cli::{Get, When};
+use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::samples;
+use crate::selector::Part;
 use crate::table::{Align, Table};
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::Units;
@@ -25,7 +28,7 @@ struct Values {
 
 pub(crate) fn run(arguments: Get, context: &Context) -> Result<(), Failure> {
     let units = context.units(arguments.selection.raw);
-    let filter = Filter::new(arguments.selection.glob, arguments.selection.labels);
+    let filter = Filter::new(arguments.selection.selectors, arguments.selection.labels);
     let snapshot = context.snapshot()?;
     let values = Values {
         segment: SourceView::new(&snapshot.segment),
@@ -38,6 +41,9 @@ pub(crate) fn run(arguments: Get, context: &Context) -> Result<(), Failure> {
         .all(|family| family.series.is_empty());
     if context.is_json() {
         context.write_json(&values)?;
+    } else if context.is_csv() {
+        let rows: Vec<_> = values.families.iter().flat_map(samples::of).collect();
+        context.write_csv(&samples::COLUMNS, rows.iter().map(|sample| sample.row()))?;
     } else if !is_empty {
         let charts = has_charts(arguments.chart, &values.families, context);
         context
@@ -65,6 +71,7 @@ fn histograms(
 ) -> impl Iterator<Item = (&FamilyView, &SeriesView, &HistogramView)> {
     families
         .iter()
+        .filter(|family| family.part == Part::Whole)
         .flat_map(|family| family.series.iter().map(move |series| (family, series)))
         .filter_map(|(family, series)| match &series.value {
             ValueView::Histogram(histogram) => Some((family, series, &**histogram)),
@@ -72,7 +79,7 @@ fn histograms(
         })
 }
 
-/// Counters, gauges, infos and states as one table, then a block for each histogram.
+/// Counters, gauges, infos and states as one table, then a block for each histogram, then the exemplars.
 pub(crate) fn write_families(
     families: &[FamilyView],
     units: Units,
@@ -85,6 +92,15 @@ pub(crate) fn write_families(
         for series in &family.series {
             for (value, name) in scalars(&family.facts.name, &family.facts.unit, series, units) {
                 table.row([value.into(), name.into()]);
+            }
+            if let ValueView::Histogram(histogram) = &series.value {
+                let (name, unit) = (&family.facts.name, &family.facts.unit);
+                for sample in samples::exposed(name, histogram, family.part) {
+                    let is_sum = family.part == Part::Sum;
+                    let value = units.amount(sample.value, if is_sum { unit } else { "" });
+                    let name = series.labels.series_name(&sample.name, &sample.more);
+                    table.row([value.into(), name.into()]);
+                }
             }
         }
     }
@@ -104,7 +120,39 @@ pub(crate) fn write_families(
             chart::write(&histogram.rows, &family.facts.unit, units, out, terminal)?;
         }
     }
+    let exemplars = exemplars(families, units);
+    if !exemplars.is_empty() {
+        if !is_first {
+            writeln!(out)?;
+        }
+        exemplars.write(out, terminal)?;
+    }
     Ok(())
+}
+
+/// The exemplars of all series, with the traces they lead to.
+fn exemplars(families: &[FamilyView], units: Units) -> Table {
+    let mut table = Table::new(&[
+        ("EXEMPLAR", Align::Right),
+        ("TIME", Align::Left),
+        ("TRACE", Align::Left),
+        ("SPAN", Align::Left),
+        ("SERIES", Align::Left),
+    ]);
+    for family in families {
+        for series in &family.series {
+            for exemplar in &series.exemplars {
+                table.row([
+                    units.amount(exemplar.value, &family.facts.unit).into(),
+                    clock::utc(exemplar.time_unix_nanos).into(),
+                    exemplar.trace_id.as_str().into(),
+                    exemplar.span_id.as_str().into(),
+                    series.labels.series_name(&family.facts.name, &[]).into(),
+                ]);
+            }
+        }
+    }
+    table
 }
 
 /// `(value, name)` for each line of a series that is not a histogram.

@@ -10,9 +10,9 @@ use crate::cli::{Ls, Sort};
 use crate::clock;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::filter::Filter;
-use crate::table::{Align, Table};
-use crate::terminal::{Terminal, printable};
+use crate::filter::{Admission, Filter};
+use crate::table::{Align, Cell, Table};
+use crate::terminal::{Paint, Terminal, printable};
 use crate::units;
 use crate::views::{FamilyFacts, Labels, SourceView};
 
@@ -39,10 +39,12 @@ struct ListedSeries {
 
 pub(crate) fn run(arguments: &Ls, context: &Context) -> Result<(), Failure> {
     let snapshot = context.snapshot()?;
-    let filter = Filter::new(arguments.glob.clone(), Vec::new());
+    let filter = Filter::new(arguments.selectors.clone(), Vec::new());
     let listing = collect(&snapshot, &filter, arguments);
     if context.is_json() {
         context.write_json(&listing)?;
+    } else if context.is_csv() {
+        write_csv(&listing, arguments.series, context)?;
     } else if !listing.families.is_empty() {
         context.write(|out| {
             if arguments.series {
@@ -62,10 +64,12 @@ pub(crate) fn run(arguments: &Ls, context: &Context) -> Result<(), Failure> {
 fn collect(snapshot: &Snapshot, filter: &Filter, arguments: &Ls) -> Listing {
     let mut families: Vec<ListedFamily> = snapshot
         .families()
-        .filter(|view| filter.admits_family(&view.family.name))
-        .map(|view| ListedFamily {
-            facts: FamilyFacts::new(&view),
-            series: arguments.series.then(|| series(view.family)),
+        .filter_map(|view| {
+            let admission = filter.admit(view.family)?;
+            Some(ListedFamily {
+                facts: FamilyFacts::new(&view),
+                series: arguments.series.then(|| series(view.family, &admission)),
+            })
         })
         .collect();
     match arguments.sort {
@@ -80,9 +84,10 @@ fn collect(snapshot: &Snapshot, filter: &Filter, arguments: &Ls) -> Listing {
     }
 }
 
-fn series(family: &Family) -> Vec<ListedSeries> {
+fn series(family: &Family, admission: &Admission<'_>) -> Vec<ListedSeries> {
     let series = family.series.iter();
     series
+        .filter(|series| admission.admits_series(series))
         .map(|series| ListedSeries {
             labels: Labels::new(&series.labels),
             created_unix_nanos: series.created_unix_nanos,
@@ -97,21 +102,79 @@ pub(crate) fn families_table<'a>(families: impl Iterator<Item = &'a FamilyFacts>
         ("TYPE", Align::Left),
         ("UNIT", Align::Left),
         ("SERIES", Align::Right),
+        ("LIMIT", Align::Right),
+        ("FOLDED", Align::Right),
         ("EACH", Align::Right),
         ("HELP", Align::Left),
     ])
     .cut_last();
     for facts in families {
+        let folded = if facts.overflowed > 0 {
+            Paint::Warning
+        } else {
+            Paint::Plain
+        };
         table.row([
             printable(&facts.name).into(),
             type_name(facts).into(),
             unit_name(facts).into(),
             facts.series_count.to_string().into(),
+            facts.series_limit.to_string().into(),
+            Cell::painted(facts.overflowed.to_string(), folded),
             units::size(facts.series_bytes).into(),
             printable(&facts.help).into(),
         ]);
     }
     table
+}
+
+fn write_csv(listing: &Listing, series: bool, context: &Context) -> Result<(), Failure> {
+    if series {
+        let header = [
+            "family",
+            "type",
+            "labels",
+            "series_bytes",
+            "created_unix_nanos",
+        ];
+        let rows = listing.families.iter().flat_map(|family| {
+            family.series.iter().flatten().map(|series| {
+                [
+                    family.facts.name.clone(),
+                    family.facts.kind.to_owned(),
+                    series.labels.inner(),
+                    family.facts.series_bytes.to_string(),
+                    series.created_unix_nanos.to_string(),
+                ]
+            })
+        });
+        return context.write_csv(&header, rows);
+    }
+    let header = [
+        "family",
+        "type",
+        "mode",
+        "unit",
+        "series_count",
+        "series_limit",
+        "overflowed",
+        "series_bytes",
+        "help",
+    ];
+    let rows = listing.families.iter().map(|ListedFamily { facts, .. }| {
+        [
+            facts.name.clone(),
+            facts.kind.to_owned(),
+            facts.mode.unwrap_or_default().to_owned(),
+            facts.unit.clone(),
+            facts.series_count.to_string(),
+            facts.series_limit.to_string(),
+            facts.overflowed.to_string(),
+            facts.series_bytes.to_string(),
+            facts.help.clone(),
+        ]
+    });
+    context.write_csv(&header, rows)
 }
 
 /// `gauge (sum)`: the type, and how values combine where that is a choice.

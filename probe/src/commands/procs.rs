@@ -29,12 +29,43 @@ pub(crate) fn run(context: &Context) -> Result<(), Failure> {
     if context.is_json() {
         return context.write_json(&view);
     }
+    if context.is_csv() {
+        return write_csv(&view.processes, context);
+    }
     if view.processes.is_empty() {
         context.say("no process has attached for writing yet");
         return Ok(());
     }
     let table = table(&view.processes, view.time_unix_nanos);
     context.write(|out| table.write(out, &context.terminal))
+}
+
+fn write_csv(processes: &[ProcessView], context: &Context) -> Result<(), Failure> {
+    let header = [
+        "slot",
+        "generation",
+        "pid",
+        "name",
+        "alive",
+        "recording",
+        "reason",
+        "attached_unix_nanos",
+        "holds_removed",
+    ];
+    let rows = processes.iter().map(|process| {
+        [
+            process.slot.to_string(),
+            process.generation.to_string(),
+            process.pid.to_string(),
+            process.name.clone(),
+            process.alive.to_string(),
+            process.recording.to_owned(),
+            process.reason.to_owned(),
+            process.attached_unix_nanos.to_string(),
+            process.holds_removed.to_string(),
+        ]
+    });
+    context.write_csv(&header, rows)
 }
 
 /// The processes as `procs` and `dump` show them.

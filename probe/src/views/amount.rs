@@ -21,6 +21,24 @@ impl Amount {
         }
     }
 
+    /// The difference; exact where both are integers and it fits one.
+    pub(crate) fn minus(self, other: Amount) -> Amount {
+        let exact = match (self, other) {
+            (Amount::Unsigned(a), Amount::Unsigned(b)) if a >= b => {
+                return Amount::Unsigned(a - b);
+            }
+            (Amount::Unsigned(a), Amount::Unsigned(b)) => {
+                i64::try_from(b - a).ok().map(i64::wrapping_neg)
+            }
+            (Amount::Signed(a), Amount::Signed(b)) => a.checked_sub(b),
+            _ => None,
+        };
+        match exact {
+            Some(difference) => Amount::Signed(difference),
+            None => Amount::Float(self.as_f64() - other.as_f64()),
+        }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub(crate) fn as_f64(self) -> f64 {
         match self {
@@ -60,6 +78,20 @@ impl Labels {
                 .map(|label| (label.name.to_string(), label.value.to_string()))
                 .collect(),
         )
+    }
+
+    /// These labels and `more`.
+    pub(crate) fn with<const N: usize>(&self, more: [(&str, String); N]) -> Labels {
+        let more = more.map(|(name, value)| (name.to_owned(), value));
+        Labels(self.0.iter().cloned().chain(more).collect())
+    }
+
+    /// What stands between the braces: `method="get",code="200"`.
+    pub(crate) fn inner(&self) -> String {
+        let name = self.series_name("", &[]);
+        name.trim_start_matches('{')
+            .trim_end_matches('}')
+            .to_owned()
     }
 
     /// The series of `family` with these labels and `more`, as the expositions write it.

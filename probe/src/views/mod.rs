@@ -11,4 +11,6 @@ pub(crate) use segment::{
     DamageView, LossesView, ProcessView, RemovalsView, SegmentView, SourceView, damage, processes,
 };
 pub(crate) use tick::{TickView, WatchedFamily, WatchedSeries};
-pub(crate) use value::{FamilyFacts, FamilyView, HistogramView, SeriesView, ValueView, families};
+pub(crate) use value::{
+    BucketView, FamilyFacts, FamilyView, HistogramView, SeriesView, ValueView, families,
+};

@@ -1,5 +1,6 @@
 //! The segment itself: its facts, its processes, what was lost and what is damaged.
 
+use crate::findings;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tachograph::{Losses, Removals, SegmentInfo, Snapshot, TableFill};
@@ -44,6 +45,8 @@ pub(crate) struct TableView {
     pub(crate) used: u64,
     pub(crate) capacity: u64,
     pub(crate) percent: f64,
+    #[serde(skip)]
+    pub(crate) is_nearly_full: bool,
     pub(crate) committed_bytes: u64,
     pub(crate) capacity_bytes: u64,
 }
@@ -73,6 +76,7 @@ impl TableView {
             used: fill.used,
             capacity: fill.capacity,
             percent: (share * 1e6).round() / 1e4,
+            is_nearly_full: findings::is_nearly_full(fill),
             committed_bytes: fill.committed_bytes,
             capacity_bytes: fill.capacity_bytes,
         }

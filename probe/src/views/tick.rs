@@ -4,8 +4,8 @@ use serde::Serialize;
 use tachograph::{Snapshot, ValueView as Seen};
 
 use super::value::{self, SeriesView, ValueView, WatchedHistogram, WindowView};
-use super::{Amount, Labels, SourceView};
-use crate::filter::Filter;
+use super::{Amount, SourceView};
+use crate::filter::{Admission, Filter};
 use crate::rates::Change;
 
 /// The values at the end of an interval, and the rates over it.
@@ -33,19 +33,34 @@ pub(crate) struct WatchedSeries {
     pub(crate) series: SeriesView,
     /// Of a counter in base units per second, of a histogram in values per second; else none.
     pub(crate) rate: Option<Amount>,
+    /// Whether it is not as it was at the last look.
+    #[serde(skip)]
+    pub(crate) changed: bool,
 }
 
 impl TickView {
+    /// The same without the series that are as they were.
+    pub(crate) fn changes(older: &Snapshot, newer: &Snapshot, filter: &Filter) -> TickView {
+        let mut tick = TickView::new(Some(older), newer, filter);
+        tick.families.retain_mut(|family| {
+            family.series.retain(|series| series.changed);
+            !family.series.is_empty()
+        });
+        tick
+    }
+
     pub(crate) fn new(older: Option<&Snapshot>, newer: &Snapshot, filter: &Filter) -> TickView {
         let change = older.and_then(|older| Change::between(older, newer));
         let families = newer
             .families()
-            .filter(|family| filter.admits_family(&family.family.name))
-            .map(|family| WatchedFamily {
-                name: family.family.name.clone(),
-                kind: family.family.kind.name(),
-                unit: family.family.unit.base().to_owned(),
-                series: watched(family, change.as_ref(), filter),
+            .filter_map(|family| {
+                let admission = filter.admit(family.family)?;
+                Some(WatchedFamily {
+                    name: family.family.name.clone(),
+                    kind: family.family.kind.name(),
+                    unit: family.family.unit.base().to_owned(),
+                    series: watched(family, change.as_ref(), &admission),
+                })
             })
             .filter(|family| !family.series.is_empty());
         TickView {
@@ -60,7 +75,7 @@ impl TickView {
 fn watched(
     view: tachograph::FamilyView<'_>,
     change: Option<&Change<'_>>,
-    filter: &Filter,
+    admission: &Admission<'_>,
 ) -> Vec<WatchedSeries> {
     let family = view.family;
     let is_counter = matches!(
@@ -76,7 +91,7 @@ fn watched(
         let before = before.next().flatten();
         let (value, rate) = match series.value {
             Seen::Histogram(histogram) => {
-                if !value::admits(filter, series.series) {
+                if !admission.admits_series(series.series) {
                     continue;
                 }
                 let window = change
@@ -89,7 +104,7 @@ fn watched(
                 (ValueView::Watched(WatchedHistogram { count, window }), rate)
             }
             now => {
-                let Some(value) = value::value(family, &series, filter) else {
+                let Some(value) = value::value(family, &series, admission) else {
                     continue;
                 };
                 let rate = match (now, change) {
@@ -102,12 +117,9 @@ fn watched(
             }
         };
         shown.push(WatchedSeries {
-            series: SeriesView {
-                labels: Labels::new(&series.series.labels),
-                created_unix_nanos: series.series.created_unix_nanos,
-                value,
-            },
+            series: SeriesView::new(family, &series, value, Vec::new()),
             rate: rate.map(Amount::Float),
+            changed: before != Some(series.value),
         });
     }
     shown

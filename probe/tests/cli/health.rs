@@ -135,3 +135,51 @@ fn a_full_table_and_its_losses_are_warnings() {
     assert!(document["losses"]["series_table_full"].as_u64() > Some(0));
     assert_ne!(document["warnings"], Value::Array(vec![]));
 }
+
+#[test]
+fn an_overflow_names_its_culprit_and_strict_fails() {
+    let folder = folder();
+    let path = folder.path().join("one.seg");
+    let writer = attach(&path);
+    let family = writer.counter("many_total", "Many").series_limit(50);
+    let family = family.family().unwrap();
+    for index in 0..80 {
+        family.with(&[("path", &index.to_string())]).unwrap().inc();
+    }
+    let run = probe(&path, &["check"]);
+    assert_eq!(run.code, Some(0));
+    assert!(
+        run.stdout
+            .contains("many_total folded 30 label sets into __other__: label `path` has 50 values"),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout
+            .contains("\n  next: drop `path` or bound its values"),
+        "{run:?}"
+    );
+    assert_eq!(probe(&path, &["check", "--strict"]).code, Some(1));
+    let document = probe(&path, &["check", "--format", "json"]).json();
+    let findings = document["findings"].as_array().unwrap();
+    let found = findings
+        .iter()
+        .find(|found| found["code"] == "family_overflowed")
+        .unwrap();
+    assert_eq!(
+        (&found["about"], &found["severity"]),
+        (&json!("many_total"), &json!("warning"))
+    );
+    let csv = probe(&path, &["check", "--format", "csv"]);
+    assert_eq!(
+        csv.stdout.lines().next(),
+        Some("severity,code,about,what,next")
+    );
+    assert!(
+        csv.stdout
+            .contains("\nwarning,family_overflowed,many_total,"),
+        "{csv:?}"
+    );
+    let listed = probe(&path, &["ls"]);
+    let words: Vec<&str> = listed.lines()[1].split_whitespace().collect();
+    assert_eq!(words[..6], ["many_total", "counter", "-", "51", "50", "30"]);
+}

@@ -1,9 +1,14 @@
 //! The real program against live segments.
 
+mod distributions;
+mod dumps;
 mod failures;
 mod health;
 mod help;
 mod lint;
+mod maintenance;
+mod matrix;
+mod story;
 mod support;
 mod values;
 mod watch;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Demo, command, run};
+use tachograph::{SpanContext, Unit};
+
+use crate::support::{Demo, attach, command, folder, probe, run};
 
 fn family<'a>(document: &'a Value, name: &str) -> &'a Value {
     let families = document["families"].as_array().unwrap();
@@ -16,7 +18,10 @@ fn ls_lists_families_by_name() {
     let run = demo.probe(&["ls"]);
     let lines = run.lines();
     let words: Vec<&str> = lines[0].split_whitespace().collect();
-    assert_eq!(words, ["NAME", "TYPE", "UNIT", "SERIES", "EACH", "HELP"]);
+    assert_eq!(
+        words.join(" "),
+        "NAME TYPE UNIT SERIES LIMIT FOLDED EACH HELP"
+    );
     let names: Vec<&str> = lines[1..]
         .iter()
         .map(|line| line.split(' ').next().unwrap())
@@ -303,4 +308,120 @@ fn dump_in_text_has_every_section() {
         run.stdout
             .contains("stage_duration_seconds{stage=\"read\"}\n  count 4")
     );
+}
+
+#[test]
+fn exemplars_are_shown_with_their_traces() {
+    let folder = folder();
+    let path = folder.path().join("a.seg");
+    let writer = attach(&path);
+    let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let header = format!("00-{trace}-{span}-01");
+    let context = SpanContext::from_traceparent(&header).unwrap();
+    let waits = writer.histogram("wait_seconds", "Waits");
+    let waits = waits.unit(Unit::NANOSECONDS).label("stage", "read");
+    let waits = waits.exemplars().register().unwrap();
+    waits.record_with_exemplar(2_500_000, &context);
+    let plain = writer.counter("jobs_total", "Jobs").exemplars();
+    plain.register().unwrap().inc();
+    let run = probe(&path, &["get", "--chart", "never"]);
+    let lines = run.lines();
+    let heading = lines.iter().position(|line| line.starts_with("EXEMPLAR"));
+    let line = lines[heading.unwrap() + 1];
+    assert!(line.trim_start().starts_with("2.5 ms  20"), "{line}");
+    let expected = format!("{trace}  {span}  wait_seconds{{stage=\"read\"}}");
+    assert!(line.ends_with(&expected), "{line}");
+    assert_eq!(lines.len(), heading.unwrap() + 2, "{lines:?}");
+    for command in [&["get", "--format", "json"][..], &["dump"]] {
+        let document = probe(&path, command).json();
+        let exemplar = &family(&document, "wait_seconds")["series"][0]["exemplars"][0];
+        assert_eq!(exemplar["trace_id"], trace);
+        assert_eq!(exemplar["span_id"], span);
+        assert_eq!(exemplar["value"], 0.0025);
+        assert!(exemplar["time_unix_nanos"].as_u64() > Some(1_600_000_000_000_000_000));
+        let none = &family(&document, "jobs_total")["series"][0]["exemplars"];
+        assert_eq!(none, &Value::Null);
+    }
+}
+
+#[test]
+fn selectors_are_those_of_promql() {
+    let demo = Demo::new();
+    let one = |selector| {
+        let run = demo.probe(&["get", "--raw", selector]);
+        run.lines()[1..]
+            .iter()
+            .map(|line| line.trim().to_owned())
+            .collect::<Vec<String>>()
+    };
+    let post = r#"2  requests_total{code="503",method="post"}"#;
+    assert_eq!(one(r#"requests_total{code=~"5.."}"#), [post]);
+    assert_eq!(one(r#"{code!="200",code=~".+"}"#), [post]);
+    assert_eq!(one(r#"requests_total{method!~"g.*"}"#), [post]);
+    let stage = r#"{stage="read"}"#;
+    assert_eq!(
+        one("stage_duration_seconds_count"),
+        [format!("4  stage_duration_seconds_count{stage}")]
+    );
+    assert_eq!(
+        one("*_sum"),
+        [format!("0.056  stage_duration_seconds_sum{stage}")]
+    );
+    let buckets = one("stage_duration_seconds_bucket");
+    assert_eq!(buckets.len(), 4, "{buckets:?}");
+    assert_eq!(
+        buckets[0],
+        r#"2  stage_duration_seconds_bucket{stage="read",le="0.001"}"#
+    );
+    assert_eq!(
+        buckets[3],
+        r#"4  stage_duration_seconds_bucket{stage="read",le="+Inf"}"#
+    );
+    let both = demo.probe(&["get", "queue_bytes", "worker_jobs"]);
+    assert_eq!(both.lines().len(), 3);
+    let wrong = demo.probe(&["get", "x{code=~\"(\"}"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(
+        wrong.stderr.contains("is no regular expression"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn csv_has_a_header_and_stable_names() {
+    let demo = Demo::new();
+    let rows = |arguments: &[&str]| {
+        let run = demo.probe(&[arguments, &["--format", "csv"]].concat());
+        run.lines()
+            .iter()
+            .map(|&line| line.to_owned())
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(
+        rows(&["get", "requests_total", "worker_state"]),
+        [
+            "family,type,unit,labels,field,value",
+            r#"requests_total,counter,,"code=""200"",method=""get""",value,4503599626321920"#,
+            r#"requests_total,counter,,"code=""503"",method=""post""",value,2"#,
+            "worker_state,stateset,,,idle,0",
+            "worker_state,stateset,,,busy,1",
+        ]
+    );
+    let stage = rows(&["get", "stage*"]);
+    assert_eq!(stage.len(), 10);
+    assert_eq!(
+        stage[1],
+        r#"stage_duration_seconds,histogram,seconds,"stage=""read""",count,4"#
+    );
+    assert_eq!(rows(&["get", "stage*_count"]).len(), 2);
+    assert_eq!(
+        rows(&["ls", "queue*"])[0],
+        "family,type,mode,unit,series_count,series_limit,overflowed,series_bytes,help"
+    );
+    assert!(rows(&["ls", "queue*"])[1].starts_with("queue_bytes,gauge,sum,bytes,1,"));
+    assert_eq!(
+        rows(&["procs"])[0],
+        "slot,generation,pid,name,alive,recording,reason,attached_unix_nanos,holds_removed"
+    );
+    assert_eq!(rows(&["dump"]).len(), 1 + 2 + 1 + 1 + 1 + 9 + 1 + 2);
 }

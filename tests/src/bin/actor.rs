@@ -121,6 +121,10 @@ impl Actor {
                 self.scenario().pass(&self.writer())?;
                 self.scenario().touch(&self.writer(), SHARED)?;
             }
+            Scenario::Families => {
+                self.scenario().pass_families(&self.writer())?;
+                self.scenario().touch(&self.writer(), SHARED)?;
+            }
             scenario => scenario.touch(&self.writer(), SHARED)?,
         }
         // Tells a tracer that the act is over.
@@ -131,6 +135,9 @@ impl Actor {
 
     fn work(&mut self) -> Outcome {
         let writer = self.writer();
+        if self.scenario() == Scenario::Families {
+            self.scenario().pass_families(&writer)?;
+        }
         self.scenario().touch(&writer, SHARED)?;
         self.scenario().touch(&writer, &self.options.name)?;
         if let Some(steady) = self.steady {

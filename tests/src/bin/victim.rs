@@ -29,6 +29,8 @@ type Answer = Result<String, Box<dyn Error>>;
 
 /// How a handler of the program's own ends it.
 const OWN_HANDLER: i32 = 42;
+/// How one ends it that is told where the fault is.
+const OWN_TOLD_HANDLER: i32 = 43;
 
 fn main() -> Result<(), Box<dyn Error>> {
     // A test that is killed takes its victims along.
@@ -71,6 +73,8 @@ impl Victim {
             ["descriptors", most] => limit_descriptors(most.parse()?),
             ["become", uid] => become_user(uid.parse()?),
             ["catch"] => handle(SigHandler::Handler(own_handler)),
+            ["catch_told"] => handle(SigHandler::SigAction(own_told_handler)),
+            ["ignore"] => handle(SigHandler::SigIgn),
             ["forget"] => handle(SigHandler::SigDfl),
             ["fault", path] => fault(Path::new(path)),
             ["touch", path] => touch(Path::new(path)),
@@ -245,9 +249,27 @@ extern "C" fn own_handler(_signal: i32) {
     unsafe { libc::_exit(OWN_HANDLER) }
 }
 
+extern "C" fn own_told_handler(
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: with SA_SIGINFO there is information.
+    let info = unsafe { &*info };
+    // SAFETY: SIGBUS comes with an address.
+    let address = unsafe { info.si_addr() };
+    let is_told = signal == libc::SIGBUS && !address.is_null() && !context.is_null();
+    // SAFETY: `_exit` is safe in a handler.
+    unsafe { libc::_exit(if is_told { OWN_TOLD_HANDLER } else { 1 }) }
+}
+
 /// Handles SIGBUS as a program would that has no guard.
 fn handle(handler: SigHandler) -> Answer {
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    let flags = match handler {
+        SigHandler::SigAction(_) => SaFlags::SA_SIGINFO,
+        _ => SaFlags::empty(),
+    };
+    let action = SigAction::new(handler, flags, SigSet::empty());
     // SAFETY: a handler of ours only ends the process.
     unsafe { signal::sigaction(Signal::SIGBUS, &action) }?;
     Ok("ok".into())

@@ -6,7 +6,10 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
-use tachograph::{Buckets, Error, GaugeMode, Reader, SegmentOptions, Snapshot, ValueView, Writer};
+use tachograph::{
+    Buckets, Error, GaugeMode, Number, Reader, SegmentOptions, Snapshot, SpanContext, ValueView,
+    Writer,
+};
 
 use super::page;
 use crate::scratch::Scratch;
@@ -20,13 +23,18 @@ const MUTABLE: usize = 256;
 const COMMITTED: usize = 288;
 /// Committed own cells, in a process's slot.
 const CELLS_COMMITTED: usize = 5;
-/// Sections by kind, from 1 to 10; 0 stands for the header.
-const KINDS: usize = 11;
+/// Sections by kind, from 1 to 11; 0 stands for the header.
+const KINDS: usize = 12;
 const PROCESSES: usize = 1;
 const FAMILIES: usize = 2;
 const SERIES: usize = 4;
 const INDEXES: [usize; 2] = [3, 5];
 const PROCESS_CELLS: usize = 8;
+const EXEMPLARS: usize = 11;
+/// Words of a slot and of the records.
+const SLOT_WORDS: usize = 16;
+const FAMILY_WORDS: usize = 32;
+const SERIES_WORDS: usize = 8;
 /// Bytes of a patch in the input.
 const PATCH_BYTES: usize = 12;
 /// Patches that one input may hold.
@@ -43,6 +51,40 @@ pub struct Patch {
     pub is_read_after: bool,
 }
 
+/// The families that must show the right values as long as their own words are not touched. The last two have
+/// values of a living process.
+const SOUND: [&str; 8] = [
+    "sound_first_total",
+    "sound_first_sizes",
+    "sound_first_depth",
+    "sound_last_total",
+    "sound_last_sizes",
+    "sound_last_depth",
+    "sound_last_level",
+    "sound_last_each",
+];
+/// The one before which the families stand that need not survive.
+const VICTIMS_BEFORE: usize = 3;
+const LIVING_FROM: usize = 6;
+
+/// Whom damage of a word may hurt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    All,
+    /// The family that was made in this stage.
+    Stage(usize),
+    /// What a process shows while it lives.
+    Living,
+    Nobody,
+}
+
+/// A family that must be shown as it was made, and the number of its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spared {
+    name: &'static str,
+    record: u64,
+}
+
 /// The segment.
 #[derive(Debug)]
 pub struct Forge {
@@ -51,8 +93,11 @@ pub struct Forge {
     /// The words as the writer left them.
     sound: Vec<u64>,
     sections: [(usize, usize); KINDS],
-    /// Words whose damage must not hurt the families called `sound_…`.
-    harmless: Vec<bool>,
+    owners: Vec<Owner>,
+    /// The sound families by stage; none for the stage of the others.
+    families: Vec<Option<Spared>>,
+    /// A process shows its gauges while it is attached.
+    _writer: Writer,
     blocks: u64,
 }
 
@@ -67,29 +112,44 @@ impl Forge {
         let options = SegmentOptions::new().path(&path).cpu_shards(2);
         let options = options
             .processes(4)
-            .families(32)
+            .families(64)
             .series(64)
             .string_bytes(1 << 14);
         let options = options
             .shared_cells(64)
             .process_cells(600)
-            .counter_cells(1024);
+            .counter_cells(1024)
+            .exemplars(16);
         let writer = options
             .histogram_bytes(1 << 28)
             .attach()
             .expect("a segment");
         let file = OpenOptions::new().read(true).write(true).open(&path);
         let file = file.expect("the segment's file");
-        let mut stages = vec![read(&file)];
-        for stage in [sound_first, victims, sound_last] {
-            stage(&writer).expect("room for the families");
-            stages.push(read(&file));
+        let mut names = SOUND.map(Some).to_vec();
+        names.insert(VICTIMS_BEFORE, None);
+        let mut sound = read(&file);
+        let mut changed = vec![None; sound.len()];
+        for (stage, name) in names.iter().enumerate() {
+            let made = name.map_or_else(|| victims(&writer), |name| self::sound(&writer, name));
+            made.expect("room for the families");
+            note_changes(&mut changed, stage, &mut sound, read(&file));
         }
-        let sections = section_table(&stages[3]);
+        let sections = section_table(&sound);
+        let owners = owners(changed, &sections);
+        let (offset, words) = sections[FAMILIES];
+        let family = |(stage, name): (usize, &Option<&'static str>)| {
+            let mut records = owners[offset..offset + words].chunks(FAMILY_WORDS);
+            let record = records.position(|words| words[0] == Owner::Stage(stage));
+            let record = record.expect("it has a record") as u64;
+            name.map(|name| Spared { name, record })
+        };
         let blocks = file.metadata().expect("the segment's file").blocks();
         Forge {
-            harmless: harmless_words(&stages, &sections),
-            sound: stages.pop().expect("there are four"),
+            families: names.iter().enumerate().map(family).collect(),
+            owners,
+            sound,
+            _writer: writer,
             scratch,
             file,
             sections,
@@ -112,7 +172,12 @@ impl Forge {
     }
 
     fn patch(&self, chunk: &[u8; PATCH_BYTES]) -> Patch {
-        let (offset, words) = self.sections[usize::from(chunk[0]) % KINDS];
+        // Numbers of inputs that are older than exemplars keep their meaning.
+        let kind = match chunk[0] {
+            u8::MAX => EXEMPLARS,
+            other => usize::from(other) % EXEMPLARS,
+        };
+        let (offset, words) = self.sections[kind];
         let place = usize::from(u16::from_le_bytes([chunk[2], chunk[3]]));
         let word = offset + place % words;
         let given = chunk[4..]
@@ -134,9 +199,20 @@ impl Forge {
         }
     }
 
-    /// Whether the families called `sound_…` must survive these patches.
-    pub fn spares_the_sound(&self, patches: &[Patch]) -> bool {
-        patches.iter().all(|patch| self.harmless[patch.word])
+    /// The sound families that must survive these patches.
+    pub fn spared(&self, patches: &[Patch]) -> Vec<Spared> {
+        let hurts = |stage: usize, patch: &Patch| match self.owners[patch.word] {
+            Owner::All => true,
+            Owner::Stage(owner) => owner == stage,
+            // The others came before these, as one more stage.
+            Owner::Living => stage > LIVING_FROM,
+            Owner::Nobody => false,
+        };
+        let stages = self.families.iter().enumerate();
+        stages
+            .filter(|&(stage, _)| !patches.iter().any(|patch| hurts(stage, patch)))
+            .filter_map(|(_, family)| *family)
+            .collect()
     }
 
     /// Writes a word of the file.
@@ -198,66 +274,83 @@ impl Default for Forge {
 /// Looks at a snapshot as an exporter would, and checks that the page is one.
 ///
 /// # Panics
-/// When the page is not what the text format allows, or `spares` and a sound family is not shown.
-pub fn check(reader: &mut Reader, renderer: &mut TextRenderer, spares: bool) {
+/// When the page is not what the text format allows, or a spared family is not shown as it was made.
+pub fn check(reader: &mut Reader, renderer: &mut TextRenderer, spared: &[Spared]) {
     let snapshot = match reader.snapshot() {
         Ok(snapshot) => snapshot,
-        Err(Error::Changed { .. }) if !spares => return,
+        Err(Error::Changed { .. }) if spared.is_empty() => return,
         Err(error) => panic!("no snapshot: {error}"),
     };
+    check_exemplars(&snapshot);
     let page = renderer.render(&[(None, &snapshot)]);
     page::parse(page).unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(page)));
-    // A forged record may bear a sound one's name; then only one of them can be shown.
-    let is_doubled = snapshot
-        .damage
-        .iter()
-        .any(|damage| damage.reason.contains("there twice"));
-    if spares && !is_doubled {
-        check_sound(&snapshot);
+    for family in spared {
+        if !is_doubled(&snapshot, *family) {
+            check_sound(&snapshot, family.name);
+        }
     }
 }
 
-fn sound_first(writer: &Writer) -> Result<(), Error> {
-    sound(writer, "first")
+/// Sees that exemplars are of series that can have them.
+fn check_exemplars(snapshot: &Snapshot) {
+    for family in snapshot.families() {
+        for series in family.series().filter(|it| it.exemplars().len() > 0) {
+            let is_number = matches!(series.value, ValueView::Number(_));
+            let buckets = family
+                .buckets()
+                .map_or(usize::from(is_number), Buckets::count);
+            assert!(series.exemplars().len() <= buckets.min(16), "{series:?}");
+        }
+    }
 }
 
-fn sound_last(writer: &Writer) -> Result<(), Error> {
-    sound(writer, "last")
+/// Whether a forged record bears the name or the labels of this family's: then only one of them can be shown.
+fn is_doubled(snapshot: &Snapshot, family: Spared) -> bool {
+    snapshot.damage.iter().any(|damage| {
+        let is_its = damage.table == "families" && damage.index == family.record;
+        is_its && damage.reason.contains("there twice")
+    })
 }
 
 fn sound(writer: &Writer, name: &str) -> Result<(), Error> {
-    let counter = writer.counter(&format!("sound_{name}_total"), "help");
-    counter.label("k", name).register()?.add(7);
-    let sizes = writer.histogram(&format!("sound_{name}_sizes"), "help");
-    sizes
-        .buckets(Buckets::explicit([1, 10])?)
-        .register()?
-        .record_n(5, 3);
-    let gauge = writer
-        .gauge(&format!("sound_{name}_depth"), "help")
-        .mode(GaugeMode::LastingMax);
-    gauge.register()?.set(-2);
+    match name.rsplit('_').next() {
+        Some("total") => {
+            let counter = writer.counter(name, "help").label("k", name);
+            counter.register()?.add(7);
+        }
+        Some("sizes") => {
+            let sizes = writer.histogram(name, "help");
+            let sizes = sizes.buckets(Buckets::explicit([1, 10])?);
+            sizes.register()?.record_n(5, 3);
+        }
+        Some("depth") => {
+            let depth = writer.gauge(name, "help").mode(GaugeMode::LastingMax);
+            depth.register()?.set(-2);
+        }
+        Some("level") => writer.gauge(name, "help").register()?.set(-3),
+        _ => {
+            let each = writer.gauge(name, "help").mode(GaugeMode::Each);
+            each.register()?.set(4);
+        }
+    }
     Ok(())
 }
 
-fn check_sound(snapshot: &Snapshot) {
-    for name in ["first", "last"] {
-        assert_eq!(
-            snapshot.number(&format!("sound_{name}_total"), &[("k", name)]),
-            7.0,
-            "{name}"
-        );
-        assert_eq!(
-            snapshot.number(&format!("sound_{name}_depth"), &[]),
-            -2.0,
-            "{name}"
-        );
-        let sizes = snapshot.value(&format!("sound_{name}_sizes"), &[]);
-        let Some(ValueView::Histogram(sizes)) = sizes else {
-            panic!("sound_{name}_sizes is not shown: {:?}", snapshot.damage);
-        };
-        assert_eq!((sizes.counts, sizes.sum), (&[0, 3, 0][..], 15), "{name}");
-    }
+fn check_sound(snapshot: &Snapshot, name: &str) {
+    let value = snapshot.value(name, &[]);
+    let is_right = match (name.rsplit('_').next(), &value) {
+        (Some("total"), _) => snapshot.number(name, &[("k", name)]) == 7.0,
+        (Some("sizes"), Some(ValueView::Histogram(sizes))) => {
+            (sizes.counts, sizes.sum) == (&[0, 3, 0], 15)
+        }
+        (Some("depth"), _) => snapshot.number(name, &[]) == -2.0,
+        (Some("level"), _) => snapshot.number(name, &[]) == -3.0,
+        (Some("each"), Some(ValueView::Each([only]))) => {
+            (only.pid, only.value) == (std::process::id(), Number::Signed(4))
+        }
+        _ => false,
+    };
+    assert!(is_right, "{name} is {value:?}; {:?}", snapshot.damage);
 }
 
 /// One of every type.
@@ -308,6 +401,15 @@ fn victims(writer: &Writer) -> Result<(), Error> {
             .register()?
             .set(1);
     }
+    let span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let span = SpanContext::from_traceparent(span)?;
+    let stages = writer.histogram("stages", "h").exemplars();
+    let stages = stages.buckets(Buckets::explicit([1, 10])?).register()?;
+    for value in [1, 10, 11] {
+        stages.record_with_exemplar(value, &span);
+    }
+    let sent = writer.counter("sent_total", "h").exemplars();
+    sent.register()?.add_with_exemplar(1, &span);
     Ok(())
 }
 
@@ -350,25 +452,95 @@ fn section_table(words: &[u64]) -> [(usize, usize); KINDS] {
     sections
 }
 
-/// `stages` are the words before the families that must survive, the others, and more that must survive,
-/// and after all of them.
-fn harmless_words(stages: &[Vec<u64>], sections: &[(usize, usize); KINDS]) -> Vec<bool> {
-    let changed = |at: usize, word: usize| stages[at][word] != stages[at + 1][word];
-    let is_sound = |word| changed(0, word) || changed(2, word);
-    let mut harmless: Vec<bool> = (0..stages[0].len())
-        .map(|word| changed(1, word) && !is_sound(word))
-        .collect();
-    harmless[..HEADER_WORDS].fill(false);
-    for kind in [PROCESSES, PROCESS_CELLS].into_iter().chain(INDEXES) {
-        let (offset, words) = sections[kind];
-        harmless[offset..offset + words].fill(true);
-    }
-    for (kind, record) in [(FAMILIES, 16), (SERIES, 8)] {
-        let (offset, words) = sections[kind];
-        for first in (offset..offset + words).step_by(record) {
-            let is_free = !(first..first + record).any(is_sound);
-            harmless[first..first + record].fill(is_free);
+/// Notes which words a stage changed, and keeps the words as they are now: a word that several changed belongs to all.
+fn note_changes(changed: &mut [Option<Owner>], stage: usize, before: &mut Vec<u64>, now: Vec<u64>) {
+    for (at, owner) in changed.iter_mut().enumerate() {
+        if before[at] != now[at] {
+            *owner = Some(owner.map_or(Owner::Stage(stage), |_| Owner::All));
         }
     }
-    harmless
+    *before = now;
+}
+
+/// Whom each word belongs to.
+fn owners(changed: Vec<Option<Owner>>, sections: &[(usize, usize); KINDS]) -> Vec<Owner> {
+    let owners = changed.into_iter().map(|owner| owner.unwrap_or(Owner::All));
+    let mut owners: Vec<Owner> = owners.collect();
+    owners[..HEADER_WORDS].fill(Owner::All);
+    let range = |kind: usize| sections[kind].0..sections[kind].0 + sections[kind].1;
+    // Readers look at no index.
+    for kind in INDEXES.into_iter().chain([PROCESSES]) {
+        owners[range(kind)].fill(Owner::Nobody);
+    }
+    owners[range(PROCESSES)][..SLOT_WORDS].fill(Owner::Living);
+    for kind in [PROCESS_CELLS, EXEMPLARS] {
+        for owner in &mut owners[range(kind)] {
+            if *owner == Owner::All {
+                *owner = Owner::Nobody;
+            }
+        }
+    }
+    for (kind, record) in [(FAMILIES, FAMILY_WORDS), (SERIES, SERIES_WORDS)] {
+        for words in owners[range(kind)].chunks_mut(record) {
+            // The state is the first word; one that never changed is of a record that was never used.
+            let owner = match words[0] {
+                Owner::All => Owner::Nobody,
+                owner => owner,
+            };
+            words.fill(owner);
+        }
+    }
+    owners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Damage of a family record's hash, text and lengths.
+    const NAME_WORDS: [usize; 3] = [1, 3, 4];
+
+    #[test]
+    fn a_name_that_is_there_twice_costs_no_sound_family() {
+        let forge = Forge::new();
+        let word = |record: usize, word: usize| {
+            forge.sections[FAMILIES].0 + (VICTIMS_BEFORE + record) * FAMILY_WORDS + word
+        };
+        // A gauge becomes a second `sizes`, the last name before those of the sound families.
+        let (gauge, sizes) = (4, 3);
+        let patches = NAME_WORDS.map(|at| Patch {
+            word: word(gauge, at),
+            value: forge.sound[word(sizes, at)],
+            is_read_after: false,
+        });
+        patches.iter().for_each(|patch| forge.apply(patch));
+        let spared = forge.spared(&patches);
+        assert_eq!(spared.len(), SOUND.len());
+        let mut reader = Reader::attach(forge.path()).unwrap();
+        let damage = reader.snapshot().unwrap().damage;
+        assert!(damage[0].reason.contains("there twice"), "{damage:?}");
+        check(&mut reader, &mut TextRenderer::new(), &spared);
+    }
+
+    #[test]
+    fn a_sound_family_is_spared_unless_its_own_words_are_touched() {
+        let forge = Forge::new();
+        let families = forge.sections[FAMILIES].0;
+        for (record, name) in SOUND[..VICTIMS_BEFORE].iter().enumerate() {
+            let patch = Patch {
+                word: families + record * FAMILY_WORDS,
+                value: 0,
+                is_read_after: false,
+            };
+            let spared = forge.spared(&[patch]);
+            assert_eq!(spared.len(), SOUND.len() - 1);
+            assert!(spared.iter().all(|family| family.name != *name));
+        }
+        let slot = Patch {
+            word: forge.sections[PROCESSES].0,
+            value: 0,
+            is_read_after: false,
+        };
+        assert_eq!(forge.spared(&[slot]).len(), LIVING_FROM);
+    }
 }

@@ -30,24 +30,24 @@ pub fn run(input: &[u8]) {
 
 fn damaged(forge: &Forge, flags: u8, bytes: &[u8]) {
     let patches = forge.patches(bytes);
-    let spares = forge.spares_the_sound(&patches);
+    let spared = forge.spared(&patches);
     let mut renderer = TextRenderer::new();
     let mut early = (flags & 2 != 0).then(|| Reader::attach(forge.path()).expect("it is sound"));
     for patch in &patches {
         forge.apply(patch);
         if let Some(reader) = early.as_mut().filter(|_| patch.is_read_after) {
-            check(reader, &mut renderer, spares);
+            check(reader, &mut renderer, &spared);
         }
     }
     if flags & 1 != 0 {
         forge.repair_checksum();
     }
     if let Some(mut reader) = early {
-        check(&mut reader, &mut renderer, spares);
+        check(&mut reader, &mut renderer, &spared);
     }
     match Reader::attach(forge.path()) {
-        Ok(mut reader) => (0..2).for_each(|_| check(&mut reader, &mut renderer, spares)),
-        Err(error) => assert!(!spares, "no reader: {error}"),
+        Ok(mut reader) => (0..2).for_each(|_| check(&mut reader, &mut renderer, &spared)),
+        Err(error) => assert!(spared.is_empty(), "no reader: {error}"),
     }
     forge.mend(&patches);
     forge.check_blocks();
@@ -56,6 +56,6 @@ fn damaged(forge: &Forge, flags: u8, bytes: &[u8]) {
 fn any_file(scratch: &Scratch, bytes: &[u8]) {
     fs::write(scratch.segment(), bytes).expect("room for a few bytes");
     if let Ok(mut reader) = Reader::attach(scratch.segment()) {
-        check(&mut reader, &mut TextRenderer::new(), false);
+        check(&mut reader, &mut TextRenderer::new(), &[]);
     }
 }

@@ -21,19 +21,19 @@ thread_local! {
 pub fn run(input: &[u8]) {
     FORGE.with(|forge| {
         let patches = forge.patches(input);
-        let spares = forge.spares_the_sound(&patches);
+        let spared = forge.spared(&patches);
         let mut reader = Reader::attach(forge.path()).expect("it is sound");
         let mut renderer = TextRenderer::new();
         thread::scope(|scope| {
             let scribbler = scope.spawn(|| (0..ROUNDS).for_each(|_| scribble(forge, &patches)));
             while !scribbler.is_finished() {
-                check(&mut reader, &mut renderer, spares);
+                check(&mut reader, &mut renderer, &spared);
             }
         });
         forge.mend(&patches);
         // What was read of damaged records stays until something new is published; whoever comes now reads all.
         let mut late = Reader::attach(forge.path()).expect("it is sound again");
-        check(&mut late, &mut renderer, true);
+        check(&mut late, &mut renderer, &forge.spared(&[]));
         forge.check_blocks();
     });
 }

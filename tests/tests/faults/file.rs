@@ -15,6 +15,13 @@ use crate::stage::{
 
 const COUNTERS: u64 = 9;
 const SIGBUS: i32 = 7;
+const DAMAGED: &str = "tachograph_damaged_records{segment=\"test\"}";
+/// What the probe's `check` says of a hole.
+const MISSING: [&str; 3] = [
+    "memory is missing",
+    "remove the file",
+    "restart its writers",
+];
 
 /// A victim that records in two threads, and has something of every type.
 fn busy(path: &Path) -> Victim {
@@ -129,6 +136,7 @@ fn a_hole_loses_what_was_there_and_counts_on() {
     victim.count("old_total", 1000);
     let operator = Operator::of(&path);
     assert_eq!(operator.sample("old_total"), Some(1000.0));
+    operator.sees_all();
     let (offset, bytes) = section(&path, COUNTERS);
     punch(&path, offset, bytes);
     victim.must("add old_total 5");
@@ -137,7 +145,8 @@ fn a_hole_loses_what_was_there_and_counts_on() {
     let found = snapshot(&path);
     assert_eq!(counted(&found, "old_total"), 5.0);
     assert_eq!(counted(&found, "new_total"), 6.0);
-    operator.sees_all();
+    assert_eq!(found.damage.len(), 1, "{:?}", found.damage);
+    operator.sees_damage(&MISSING);
     assert_eq!(operator.sample("old_total"), Some(5.0));
 
     // Not even its header is left.
@@ -152,6 +161,32 @@ fn a_hole_loses_what_was_there_and_counts_on() {
         text.contains("magic") && text.contains(path.to_str().unwrap()),
         "{text}"
     );
+    victim.finish();
+}
+
+#[test]
+fn a_hole_that_a_writer_has_filled_again_is_told_of_by_whoever_saw_more() {
+    let scratch = Scratch::new();
+    let path = scratch.segment();
+    let mut victim = Victim::attached(&path);
+    victim.count("old_total", 1000);
+    let operator = Operator::of(&path);
+    assert_eq!(operator.sample("old_total"), Some(1000.0));
+    assert_eq!(operator.sample(DAMAGED), Some(0.0));
+    let whole = crate::stage::blocks(&path);
+    let (offset, _) = section(&path, COUNTERS);
+    let block = 4096 * {
+        let segment = snapshot(&path).segment;
+        u64::from(segment.cpu_shards + segment.fallback_shards)
+    };
+    punch(&path, offset, block);
+    crate::stage::reserve(&open(&path), offset, block);
+    victim.must("add old_total 5");
+    assert_eq!(crate::stage::blocks(&path), whole, "nothing is missing");
+    assert_eq!(operator.sample("old_total"), Some(5.0));
+    assert_eq!(operator.sample(DAMAGED), Some(1.0));
+    victim.must("add old_total 2000");
+    assert_eq!(operator.sample(DAMAGED), Some(1.0), "it is not forgotten");
     victim.finish();
 }
 
@@ -196,7 +231,7 @@ fn a_hole_in_a_full_file_system_costs_its_page_alone() {
     victim.fails("try late_total", &[path.to_str().unwrap(), "a page of it"]);
     assert_eq!(victim.ask("counter late_total"), "Sink");
     // No reader can have the page either: it reads around the hole.
-    operator.sees_all();
+    operator.sees_damage(&MISSING);
     assert_eq!(operator.sample("sound_total"), Some(3500.0));
 
     fs::remove_file(filler).unwrap();
@@ -206,7 +241,7 @@ fn a_hole_in_a_full_file_system_costs_its_page_alone() {
         operator.sample("tachograph_pages_lost_total{segment=\"test\",reason=\"unwritable\"}");
     assert!(pages.is_some_and(|pages| pages >= 1.0), "{pages:?}");
     let (code, text) = probe(path, "check");
-    assert_eq!(code, 0);
+    assert_eq!(code, 1);
     assert!(text.contains("pages lost to a process"), "{text}");
     // A process that comes now has the whole segment.
     let mut other = Victim::attached(path);
@@ -277,15 +312,41 @@ fn a_fault_elsewhere_is_not_ours() {
     victim.tell(&fault);
     assert_eq!(signal_of(victim), Some(SIGBUS));
 
-    // A handler that was there before keeps what is not ours.
-    let mut victim = Victim::start();
-    victim.must("catch");
+    // A handler that was there before keeps what is not ours, with or without information on the fault.
+    for (handler, code) in [("catch", 42), ("catch_told", 43)] {
+        let victim = faulting(&scratch.path(format!("{handler}.seg")), handler, &fault);
+        assert_eq!(victim.end().code(), Some(code), "{handler}");
+    }
+}
+
+#[test]
+fn a_program_that_ignores_the_signal_dies_of_its_own_faults_only() {
+    let scratch = Scratch::new();
+    let fault = format!("fault {}", scratch.path("theirs").display());
+    let mut victim = faulting(&scratch.path("fault.seg"), "ignore", &fault);
+    assert_eq!(signal_of(victim), Some(SIGBUS));
+
+    victim = Victim::start();
+    victim.must("ignore");
     victim.attach(&scratch.segment());
     victim.count("old_total", 1);
+    victim.signal(Signal::SIGBUS);
+    victim.must("add old_total 1");
     open(&scratch.segment()).set_len(0).unwrap();
     victim.must("add old_total 1");
-    victim.tell(&fault);
-    assert_eq!(victim.end().code(), Some(42));
+    victim.finish();
+}
+
+/// A victim that handles SIGBUS in its own way, has lost the segment at `path`, and makes a fault of its own.
+fn faulting(path: &Path, handler: &str, fault: &str) -> Victim {
+    let mut victim = Victim::start();
+    victim.must(handler);
+    victim.attach(path);
+    victim.count("old_total", 1);
+    open(path).set_len(0).unwrap();
+    victim.must("add old_total 1");
+    victim.tell(fault);
+    victim
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Cgroup {
         };
         let limited = made.and_then(|()| fs::write(cgroup.file(limit), LIMIT.to_string()));
         if let Err(error) = limited {
-            eprintln!("SKIPPED: no memory cgroup: {error}");
+            tachograph_tests::skip(&format!("no memory cgroup: {error}"));
             return None;
         }
         Some(cgroup)

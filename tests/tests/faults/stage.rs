@@ -207,6 +207,20 @@ impl Operator {
         }
     }
 
+    /// The segment is read, and the exporter and the probe say what is damaged.
+    pub(crate) fn sees_damage(&self, reasons: &[&str]) {
+        assert!(self.is_up());
+        let found = self.sample("tachograph_damaged_records{segment=\"test\"}");
+        assert!(found.is_some_and(|found| found >= 1.0), "{found:?}");
+        for (command, expected) in [("ls", 0), ("procs", 0), ("check", 1)] {
+            let (code, text) = probe(&self.path, command);
+            assert_eq!(code, expected, "{command}: {text}");
+            if command == "check" {
+                assert_says(&text, reasons);
+            }
+        }
+    }
+
     /// The segment is read, and the probe's commands work on it.
     pub(crate) fn sees_all(&self) {
         assert!(self.is_up());
@@ -251,7 +265,7 @@ pub(crate) fn counted(snapshot: &Snapshot, family: &str) -> f64 {
 pub(crate) fn is_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
-        eprintln!("SKIPPED: needs root");
+        tachograph_tests::skip("needs root");
     }
     is_root
 }
@@ -294,13 +308,18 @@ impl Drop for Tmpfs {
     }
 }
 
+/// How much room the file system of `folder` has.
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
+    let free = nix::sys::statfs::statfs(folder).expect("a mounted folder");
+    let block = u64::try_from(free.block_size()).expect("a positive size");
+    free.blocks_free() * block
+}
+
 /// Fills the file system of `folder`, but for `spare` bytes; `None` where it has less.
 pub(crate) fn fill(folder: &Path, spare: u64) -> Option<PathBuf> {
     let path = folder.join("filler");
     let file = File::create(&path).expect("room for a file");
-    let free = nix::sys::statfs::statfs(folder).expect("a mounted folder");
-    let block = u64::try_from(free.block_size()).expect("a positive size");
-    let bytes = (free.blocks_free() * block).checked_sub(spare)?;
+    let bytes = free_bytes(folder).checked_sub(spare)?;
     if bytes > 0 {
         reserve(&file, 0, bytes);
     }
