@@ -8,7 +8,9 @@
 //! what was published still is, and a scrape looks at no state again. While they differ, a removal is under way or
 //! its process was killed in it: then every state is looked at, before the cells are read and after.
 
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use crate::cell::{Placement, gauge_cells};
@@ -196,11 +198,12 @@ impl Catalogue {
                 Err(reason) => self.note(Section::Families, index, reason),
             }
         }
-        let mut names = Names::default();
+        let mut texts = Texts::new();
         for (index, seen) in self.series.published() {
             match read_series(segment, (index, seen), &families, &mut budget) {
                 Ok(Some(mut found)) => {
-                    found.labels.iter_mut().for_each(|label| names.share(label));
+                    found.labels.iter_mut().for_each(|label| texts.share(label));
+                    found.labels.shrink_to_fit();
                     let family = families.get_mut(&found.family);
                     family.expect("its family was looked up").1.push(found);
                 }
@@ -457,15 +460,35 @@ fn check_cells(
     Ok(())
 }
 
-/// Label names, each kept once.
-#[derive(Default)]
-struct Names(HashMap<Arc<str>, ()>);
+/// Most label values that are looked for among those of other series.
+const RECENT_MAX: usize = 4096;
 
-impl Names {
+/// Texts of labels, kept once: names always, values where they come again soon.
+struct Texts {
+    names: HashSet<Arc<str>>,
+    recent: Vec<Option<Arc<str>>>,
+    hasher: RandomState,
+}
+
+impl Texts {
+    fn new() -> Texts {
+        Texts {
+            names: HashSet::new(),
+            recent: vec![None; RECENT_MAX],
+            hasher: RandomState::new(),
+        }
+    }
+
     fn share(&mut self, label: &mut Label) {
-        match self.0.get_key_value(&label.name) {
-            Some((known, ())) => label.name = known.clone(),
-            None => drop(self.0.insert(label.name.clone(), ())),
+        match self.names.get(&label.name) {
+            Some(known) => label.name = Arc::clone(known),
+            None => drop(self.names.insert(Arc::clone(&label.name))),
+        }
+        let at = usize::try_from(self.hasher.hash_one(&label.value) % RECENT_MAX as u64);
+        let recent = &mut self.recent[at.unwrap_or(0)];
+        match recent {
+            Some(known) if *known == label.value => label.value = Arc::clone(known),
+            _ => *recent = Some(Arc::clone(&label.value)),
         }
     }
 }

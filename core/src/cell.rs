@@ -65,8 +65,8 @@ impl Placement {
 
     /// Which of its exemplars a histogram keeps for a bucket: each has neighbouring buckets of its own.
     pub(crate) fn exemplar_of(&self, bucket: usize) -> usize {
-        let buckets = self.cells.saturating_sub(histogram_cell::BUCKETS).max(1);
-        bucket.min(buckets - 1) * self.exemplars as usize / buckets
+        let buckets = self.cells.saturating_sub(histogram_cell::BUCKETS);
+        exemplar_of(bucket, buckets, self.exemplars)
     }
 
     fn shards(&self) -> u64 {
@@ -152,6 +152,12 @@ pub(crate) fn exemplars(kind: Kind, buckets: Option<&Buckets>) -> u32 {
         }
         _ => 0,
     }
+}
+
+/// Which of `exemplars` one of `buckets` has: neighbouring buckets share one.
+pub(crate) fn exemplar_of(bucket: usize, buckets: usize, exemplars: u32) -> usize {
+    let buckets = buckets.max(1);
+    bucket.min(buckets - 1) * exemplars as usize / buckets
 }
 
 /// The shards of a family: a counter's are the segment's.

@@ -78,6 +78,7 @@ mod loss;
 mod marks;
 #[cfg(not(all(test, loom)))]
 mod memory;
+mod merge;
 #[cfg(not(all(test, loom)))]
 mod missing;
 #[cfg(all(test, loom))]
@@ -136,6 +137,7 @@ pub use histogram::{Histogram, Timer};
 #[cfg(not(all(test, loom)))]
 pub use lease::Lease;
 pub use loss::{Loss, LossClass, Losses};
+pub use merge::{Difference, LeftOut, Merge, Shown};
 #[cfg(not(all(test, loom)))]
 pub use options::{SegmentOptions, default_path};
 #[cfg(not(all(test, loom)))]

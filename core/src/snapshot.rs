@@ -141,8 +141,8 @@ pub struct Series {
 pub struct Label {
     /// The name, shared by the series that have it.
     pub name: Arc<str>,
-    /// The value, any UTF-8.
-    pub value: String,
+    /// The value, any UTF-8; shared by many of the series that have it.
+    pub value: Arc<str>,
 }
 
 /// A number as it is recorded, before the family's unit is applied.
@@ -293,14 +293,13 @@ impl Snapshot {
     pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<SeriesView<'_>> {
         let mut wanted = labels.to_vec();
         wanted.sort_unstable();
-        let is_wanted = |series: &Series| {
-            series.labels.len() == wanted.len()
-                && series
-                    .labels
-                    .iter()
-                    .zip(&wanted)
-                    .all(|(label, wanted)| &*label.name == wanted.0 && label.value == wanted.1)
-        };
+        let is_wanted =
+            |series: &Series| {
+                series.labels.len() == wanted.len()
+                    && series.labels.iter().zip(&wanted).all(|(label, wanted)| {
+                        &*label.name == wanted.0 && &*label.value == wanted.1
+                    })
+            };
         self.family(name)?
             .series()
             .find(|view| is_wanted(view.series))
@@ -321,7 +320,7 @@ impl Snapshot {
         self.values.len()
     }
 
-    fn exemplars(&self, series: usize) -> &[(usize, Exemplar)] {
+    pub(crate) fn exemplars(&self, series: usize) -> &[(usize, Exemplar)] {
         let before = |until| self.exemplars.partition_point(|&(of, _)| of < until);
         match self.exemplars[..] {
             [] => &[],
@@ -329,7 +328,8 @@ impl Snapshot {
         }
     }
 
-    fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
+    /// The value at `index`, of a series of a family with these buckets.
+    pub(crate) fn view(&self, family: &'_ Family, index: usize) -> ValueView<'_> {
         match &self.values[index] {
             Value::Absent => ValueView::Absent,
             Value::Number(number) => ValueView::Number(*number),

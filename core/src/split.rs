@@ -45,7 +45,7 @@ impl Directory {
         let inside = family.series.iter().position(|series| {
             let labels = series.labels.iter();
             labels
-                .map(|label| (&*label.name, label.value.as_str()))
+                .map(|label| (&*label.name, &*label.value))
                 .eq(wanted.iter().copied())
         });
         Some(family.first + inside?)

@@ -239,7 +239,7 @@ fn the_limit_of_a_family_folds_into_one_overflow_series() {
                 view.series
                     .labels
                     .iter()
-                    .map(|label| label.value.clone())
+                    .map(|label| label.value.to_string())
                     .collect()
             })
             .collect();

@@ -54,6 +54,16 @@ pub struct Arguments {
         conflicts_with = "demo")]
     pub openmetrics_created: Option<bool>,
 
+    /// Add up what several segments have in common instead of telling them apart by a label
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        conflicts_with = "demo")]
+    pub merge_segments: Option<bool>,
+
+    /// Show `process_*` metrics of the processes that write [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        conflicts_with = "demo")]
+    pub process_metrics: Option<bool>,
+
     /// The mode of unix sockets, as in 0660 [default: the umask decides]
     #[arg(long, value_name = "MODE")]
     pub unix_mode: Option<Mode>,
@@ -138,6 +148,10 @@ pub struct LimitArguments {
     /// Answer 503 to more connections than this [default: 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_connections: Option<u32>,
+
+    /// Answer 503 to more scrapes at a time than this [default: 40]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_scrapes: Option<u32>,
 
     /// Answer 431 to requests with larger headers [default: 16384]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(8_192..=1_048_576))]

@@ -9,9 +9,10 @@ use tachograph::{
 
 use crate::number::push_integer;
 use crate::source::Reading;
+use crate::wanted::Wanted;
 
-/// Renders the document of `readings` in place of what `page` holds.
-pub(crate) fn render(readings: &[Reading], page: &mut Vec<u8>) {
+/// Renders the document of `readings`, with the families that are `wanted`, in place of what `page` holds.
+pub(crate) fn render(readings: &[Reading], wanted: &Wanted, page: &mut Vec<u8>) {
     page.clear();
     Json(page).object(|json| {
         json.list("segments", readings, |json, reading| {
@@ -20,7 +21,9 @@ pub(crate) fn render(readings: &[Reading], page: &mut Vec<u8>) {
                 json.text("path", &reading.path.display().to_string());
                 json.text("state", &reading.state.to_string());
                 match &reading.snapshot {
-                    Some(snapshot) => json.field("snapshot").object(|it| it.snapshot(snapshot)),
+                    Some(snapshot) => json
+                        .field("snapshot")
+                        .object(|it| it.snapshot(snapshot, wanted)),
                     None => json.field("snapshot").null(),
                 }
             });
@@ -114,13 +117,16 @@ impl Json<'_> {
 
 /// What there is to say.
 impl Json<'_> {
-    fn snapshot(&mut self, snapshot: &Snapshot) {
+    fn snapshot(&mut self, snapshot: &Snapshot, wanted: &Wanted) {
         // The version of the form, by which the probe knows a dump.
         self.count("tachograph_dump", 1);
         self.count("time_unix_nanos", snapshot.time_unix_nanos);
         self.field("segment")
             .object(|json| json.segment(&snapshot.segment));
-        self.list("families", snapshot.families(), |json, family| {
+        let families = snapshot.families();
+        let families =
+            families.filter(|it| wanted.includes(&it.family.name, it.family.kind.name()));
+        self.list("families", families, |json, family| {
             json.object(|json| json.family(&family));
         });
         self.processes(snapshot);

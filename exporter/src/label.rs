@@ -1,9 +1,10 @@
 //! Names of families and labels as the text format can say them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tachograph::Label;
+use tachograph::{Label, Series};
 
 /// `name` with an underscore for each character that the text format does not allow in a name.
 pub(crate) fn legacy_name(name: &str) -> Cow<'_, str> {
@@ -80,6 +81,38 @@ impl<'a> LabelNames<'a> {
     }
 }
 
+/// The series that look like an earlier one when their labels are exposed, of those of one family. There can be
+/// some only where a label is exposed with another name.
+pub(crate) fn doubles(series: &[Series], reserved: Vec<&str>) -> Vec<usize> {
+    let mut names = LabelNames::new(reserved);
+    let mut is_renamed = |series: &Series| {
+        let exposed = names.of(&series.labels).iter();
+        exposed
+            .zip(&series.labels)
+            .any(|(name, label)| *name != *label.name)
+    };
+    if !series.iter().any(&mut is_renamed) {
+        return Vec::new();
+    }
+    let mut seen = HashSet::new();
+    let mut is_double = |series: &Series| {
+        let exposed = names.of(&series.labels).iter().cloned();
+        let mut labels: Vec<(String, &str)> = exposed
+            .zip(series.labels.iter().map(|label| &*label.value))
+            .collect();
+        labels.sort_unstable();
+        !seen.insert(
+            labels
+                .iter()
+                .map(|(name, value)| format!("{name:?}={value:?},"))
+                .collect::<String>(),
+        )
+    };
+    (0..series.len())
+        .filter(|&at| is_double(&series[at]))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +122,7 @@ mod tests {
             .iter()
             .map(|&name| Label {
                 name: name.into(),
-                value: String::new(),
+                value: "".into(),
             })
             .collect();
         LabelNames::new(reserved.to_vec()).of(&labels).to_vec()
@@ -123,7 +156,7 @@ mod tests {
     fn names_are_found_anew_when_the_labels_change() {
         let label = |name: &str| Label {
             name: name.into(),
-            value: String::new(),
+            value: "".into(),
         };
         let mut names = LabelNames::new(vec!["pid"]);
         assert_eq!(names.of(&[label("a")]), ["a"]);

@@ -3,7 +3,7 @@
 use tachograph::LossClass;
 
 use crate::escape::push_html;
-use crate::report::{Digest, Report, SegmentReport};
+use crate::report::{Digest, Refusals, Report, SegmentReport};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}\
 table{border-collapse:collapse;margin:.5rem 0 1.5rem}\
@@ -27,6 +27,7 @@ pub fn landing_page(report: &Report) -> String {
     }
     push_conflicts(&mut page, report);
     push_receivers(&mut page, report);
+    push_refusals(&mut page, report);
     page.raw("</body></html>\n");
     page.0
 }
@@ -71,8 +72,9 @@ fn push_counts(page: &mut Html, digest: &Digest) {
             *count,
         );
     }
-    if digest.damaged > 0 {
-        page.row("Damaged records and places", digest.damaged as u64);
+    for ((table, reason), &count) in &digest.damage {
+        let what = format!("Damage, {table}: {reason}");
+        page.row(&what, count as u64);
     }
     page.raw("</table>\n");
 }
@@ -138,6 +140,20 @@ fn push_receivers(page: &mut Html, report: &Report) {
         });
         page.raw("</td></tr>");
     }
+    page.raw("</table>\n");
+}
+
+fn push_refusals(page: &mut Html, report: &Report) {
+    let refusals = report.refusals;
+    if refusals == Refusals::default() {
+        return;
+    }
+    page.raw("<h2>Scrapes that were refused</h2>\n<table>");
+    page.row("Too many at a time", refusals.busy);
+    page.row(
+        "Not ready in the time that the scraper waits",
+        refusals.late,
+    );
     page.raw("</table>\n");
 }
 

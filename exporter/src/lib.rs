@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+mod arrange;
 pub mod cli;
 mod client_cert;
 pub mod config;
@@ -16,7 +17,7 @@ mod error;
 pub mod escape;
 mod exemplars;
 mod front;
-mod gzip;
+mod glob;
 mod json;
 mod label;
 mod landing;
@@ -29,13 +30,16 @@ pub mod number;
 mod openmetrics;
 mod origin;
 mod own;
+mod pack;
 mod page;
 mod plan;
+mod processes;
 pub mod protobuf;
 mod push;
 mod rate;
 pub mod report;
 mod routes;
+mod rules;
 pub mod server;
 mod share;
 mod sheet;
@@ -44,17 +48,22 @@ mod status;
 mod systemd;
 pub mod text;
 mod tls;
+mod wanted;
 mod watched;
 mod wire;
 
 pub use config::Config;
 pub use error::Error;
 pub use front::Front;
+pub use glob::Glob;
 pub use landing::landing_page;
 pub use own::push_own_metrics;
-pub use plan::Conflict;
+pub use plan::{Cause, Conflict};
+pub use processes::Usage;
 pub use push::PushReport;
+pub use rules::{Action, Rule, Rules, Several};
 pub use status::{FrontReport, Refusal};
+pub use wanted::Wanted;
 
 /// Tells the operator something, on a line of its own.
 ///

@@ -50,7 +50,7 @@ impl Live {
             Some(old) if old.config.has_pages_of(&config) => Arc::clone(&old.routes),
             _ => {
                 let sources = Sources::new(config.segments.to_serve());
-                Arc::new(Routes::new(sources, config.pages, Arc::clone(status)))
+                Arc::new(Routes::new(sources, &config, Arc::clone(status)))
             }
         };
         let old = old.map_or(&[][..], |old| &old.targets);

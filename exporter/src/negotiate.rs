@@ -21,8 +21,10 @@ pub enum Format {
 pub enum Coding {
     /// As it is.
     Identity,
-    /// Compressed.
+    /// Compressed, as all scrapers read it.
     Gzip,
+    /// Compressed, in less time and to fewer bytes.
+    Zstd,
 }
 
 /// What a client gets: a format, and how the answer names it.
@@ -95,7 +97,8 @@ pub fn choose(accept: &str) -> Choice {
     best.map_or_else(|| OFFERS[0].choice(&Clause::NONE), |(_, choice)| choice)
 }
 
-/// The coding for an `Accept-Encoding` header: gzip where it is at least as welcome as none.
+/// The coding for an `Accept-Encoding` header: the most welcome one; of equal ones zstd before gzip before none.
+/// Who takes anything gets gzip.
 pub fn choose_coding(accept_encoding: &str) -> Coding {
     let quality_of = |names: &[&str]| {
         let is_named = |clause: &Clause<'_>| {
@@ -107,10 +110,13 @@ pub fn choose_coding(accept_encoding: &str) -> Coding {
     };
     let gzip = quality_of(&["gzip", "x-gzip"]).or_else(|| quality_of(&["*"]));
     let gzip = gzip.unwrap_or(0.0);
-    if gzip > 0.0 && gzip >= quality_of(&["identity"]).unwrap_or(0.0) {
-        Coding::Gzip
-    } else {
-        Coding::Identity
+    let zstd = quality_of(&["zstd"]).unwrap_or(0.0);
+    let identity = quality_of(&["identity"]).unwrap_or(0.0);
+    let is_best = |quality: f32, other: f32| quality > 0.0 && quality >= other.max(identity);
+    match () {
+        () if is_best(zstd, gzip) => Coding::Zstd,
+        () if is_best(gzip, 0.0) => Coding::Gzip,
+        () => Coding::Identity,
     }
 }
 
@@ -319,13 +325,17 @@ mod tests {
     fn codings() {
         for (accepted, expected) in [
             ("gzip", Coding::Gzip),
-            ("zstd, GZIP;q=0.5", Coding::Gzip),
+            ("zstd, GZIP;q=0.5", Coding::Zstd),
+            ("ZSTD;q=0.5, gzip", Coding::Gzip),
+            ("gzip, deflate, br, zstd", Coding::Zstd),
+            ("zstd;q=0, gzip;q=0.1", Coding::Gzip),
+            ("zstd;q=0.3, identity;q=0.4", Coding::Identity),
             ("x-gzip", Coding::Gzip),
             ("*", Coding::Gzip),
             ("gzip;q=0.5, identity;q=0.5", Coding::Gzip),
             ("", Coding::Identity),
             ("identity", Coding::Identity),
-            ("br, zstd", Coding::Identity),
+            ("br, deflate", Coding::Identity),
             ("gzip;q=0, *", Coding::Identity),
             ("*;q=0", Coding::Identity),
             ("gzip;q=0.5, identity", Coding::Identity),

@@ -33,7 +33,7 @@ impl Declared<'_> {
     }
 
     /// What the names of its samples may end in.
-    fn suffixes(&self) -> &'static [&'static str] {
+    pub(crate) fn suffixes(&self) -> &'static [&'static str] {
         match self.kind {
             "counter" => &["", "_total", "_created"],
             "histogram" => &["", "_bucket", "_sum", "_count", "_created"],

@@ -9,14 +9,17 @@ use tachograph::{LossClass, Number, Removals};
 use crate::negotiate::Format;
 use crate::number::push_number;
 use crate::openmetrics::{self, Declared};
+use crate::plan::Cause;
 use crate::plan::{push_header, push_label};
+use crate::processes::Usage;
 use crate::protobuf::{self, Heading};
-use crate::report::{Digest, Report, State};
+use crate::report::{ConflictReport, Digest, Report, State};
 use crate::status::Refusal;
+use crate::wanted::Wanted;
 
-/// Appends the exporter's own families, by name, unless `format` is JSON. Writers cannot register names with
-/// their prefix.
-pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format) {
+/// Appends those of the exporter's own families that are `wanted`, by name, unless `format` is JSON. Writers
+/// cannot register names with their prefix.
+pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format, wanted: &Wanted) {
     if format == Format::Json {
         return;
     }
@@ -24,7 +27,9 @@ pub fn push_own_metrics(out: &mut Vec<u8>, report: &Report, format: Format) {
         out,
         report,
         format,
+        wanted,
     };
+    own.usages();
     own.damage();
     own.exporter();
     own.overflows();
@@ -40,6 +45,7 @@ struct Own<'a> {
     out: &'a mut Vec<u8>,
     report: &'a Report,
     format: Format,
+    wanted: &'a Wanted,
 }
 
 /// The lines of one family.
@@ -86,6 +92,9 @@ impl<'a> Own<'a> {
         help: &str,
         write: impl FnOnce(&mut Samples<'_>, &'a Report),
     ) {
+        if !self.wanted.includes(name, kind) {
+            return;
+        }
         let (format, report) = (self.format, self.report);
         let write = |out: &mut Vec<u8>| {
             let mut samples = Samples {
@@ -138,12 +147,99 @@ impl<'a> Own<'a> {
         });
     }
 
+    /// What the processes use, under the names that client libraries give it.
+    fn usages(&mut self) {
+        self.usage(
+            "process_cpu_seconds_total",
+            "counter",
+            "Time that the process spent on a CPU.",
+            |it| Some(Number::Float(it.cpu_seconds)),
+        );
+        self.usage(
+            "process_max_fds",
+            "gauge",
+            "The most files that the process may open.",
+            |it| it.max_files.map(Number::Float),
+        );
+        self.usage(
+            "process_open_fds",
+            "gauge",
+            "Open files of the process.",
+            |it| it.open_files.map(Number::Unsigned),
+        );
+        self.usage(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Memory that the process has.",
+            |it| Some(Number::Unsigned(it.resident_bytes)),
+        );
+        self.usage(
+            "process_start_time_seconds",
+            "gauge",
+            "When the process began, since the Unix epoch.",
+            |it| Some(Number::Float(it.start_seconds)),
+        );
+        self.usage(
+            "process_threads",
+            "gauge",
+            "Threads of the process.",
+            |it| Some(Number::Unsigned(it.threads)),
+        );
+        self.usage(
+            "process_virtual_memory_bytes",
+            "gauge",
+            "Addresses that the process has.",
+            |it| Some(Number::Unsigned(it.virtual_bytes)),
+        );
+    }
+
+    fn usage(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        number: impl Fn(&Usage) -> Option<Number>,
+    ) {
+        let stem = Declared::new(name, kind).name;
+        let is_stem = |taken: &String| taken.strip_suffix("_total").unwrap_or(taken) == stem;
+        if self.report.taken.iter().any(is_stem) {
+            return;
+        }
+        self.family(name, kind, help, |samples, report| {
+            for segment in &report.segments {
+                for usage in &segment.usages {
+                    let (pid, slot) = (usage.pid.to_string(), usage.slot.to_string());
+                    let labels = [
+                        ("segment", &*segment.label),
+                        ("process", &*usage.name),
+                        ("pid", &*pid),
+                        ("slot", &*slot),
+                    ];
+                    if let Some(number) = number(usage) {
+                        samples.add(&labels, number);
+                    }
+                }
+            }
+        });
+    }
+
     fn damage(&mut self) {
+        self.digests(
+            "tachograph_damage",
+            "gauge",
+            "Damage in the segment by where it is and what is wrong.",
+            |samples, segment, digest| {
+                for ((table, reason), &count) in &digest.damage {
+                    let labels = [("segment", segment), ("table", table), ("reason", reason)];
+                    samples.count(&labels, count);
+                }
+            },
+        );
         self.digests(
             "tachograph_damaged_records",
             "gauge",
             "Damage in the segment: records skipped because they made no sense, series whose counts fell, missing memory.",
-            |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged),
+            |samples, segment, digest| samples.count(&[("segment", segment)], digest.damaged()),
         );
     }
 
@@ -162,12 +258,15 @@ impl<'a> Own<'a> {
         self.family(
             "tachograph_exporter_conflicts",
             "gauge",
-            "Families that are not shown because their name is taken by another type, unit or family.",
+            "Families, or series of them, that are not shown because their name is taken.",
             |samples, report| {
                 for segment in &report.segments {
-                    let conflicts = &report.conflicts;
-                    let here = conflicts.iter().filter(|it| it.segment == segment.label);
-                    samples.count(&[("segment", &segment.label)], here.count());
+                    for cause in Cause::ALL {
+                        let is_it =
+                            |it: &&ConflictReport| it.segment == segment.label && it.cause == cause;
+                        let labels = [("segment", &*segment.label), ("reason", cause.name())];
+                        samples.count(&labels, report.conflicts.iter().filter(is_it).count());
+                    }
                 }
             },
         );
@@ -178,6 +277,16 @@ impl<'a> Own<'a> {
             "gauge",
             "Time it took to read the segments and to render their families for this page.",
             |samples, report| samples.add(&[], Number::Float(report.duration.as_secs_f64())),
+        );
+        self.family(
+            "tachograph_exporter_scrapes_refused_total",
+            "counter",
+            "Scrapes that were answered 503: too many at a time, or not ready in the time that the scraper waits.",
+            |samples, report| {
+                for (reason, count) in report.refusals.each() {
+                    samples.add(&[("reason", reason)], Number::Unsigned(count));
+                }
+            },
         );
         self.family(
             "tachograph_exporter_scrapes_total",
@@ -405,7 +514,7 @@ mod tests {
 
     use super::*;
     use crate::push::PushReport;
-    use crate::report::{ConflictReport, SegmentReport};
+    use crate::report::{Refusals, SegmentReport};
     use crate::status::FrontReport;
 
     fn report() -> Report {
@@ -426,10 +535,11 @@ mod tests {
             losses: Losses::default(),
             removals: Removals::default(),
             overflowed: vec![("requests_total".into(), 3)],
-            damaged: 0,
+            damage: [(("series".into(), "odd".into()), 2)].into(),
         };
-        let segment = |label: &str, state, digest| SegmentReport {
+        let segment = |label: &str, state, digest: Option<Digest>| SegmentReport {
             path: label.into(),
+            usages: digest.is_some().then(usages).unwrap_or_default(),
             label: label.into(),
             state,
             digest,
@@ -441,9 +551,11 @@ mod tests {
             ],
             conflicts: vec![ConflictReport {
                 segment: "a".into(),
+                cause: Cause::Unit,
                 family: "x".into(),
                 reason: "taken".into(),
             }],
+            taken: vec!["process_threads".into()],
             front: FrontReport {
                 config_read_at: UNIX_EPOCH + Duration::from_millis(1500),
                 ..FrontReport::default()
@@ -455,13 +567,29 @@ mod tests {
                 ..PushReport::default()
             }],
             scrapes: 4,
+            refusals: Refusals { busy: 3, late: 1 },
             duration: Duration::from_micros(1500),
         }
     }
 
+    fn usages() -> Vec<Usage> {
+        vec![Usage {
+            pid: 12,
+            slot: 3,
+            name: "web".into(),
+            cpu_seconds: 1.5,
+            resident_bytes: 4096,
+            virtual_bytes: 8192,
+            threads: 2,
+            start_seconds: 1000.25,
+            open_files: None,
+            max_files: Some(f64::INFINITY),
+        }]
+    }
+
     fn page_bytes(format: Format) -> Vec<u8> {
         let mut out = Vec::new();
-        push_own_metrics(&mut out, &report(), format);
+        push_own_metrics(&mut out, &report(), format, &Wanted::default());
         out
     }
 
@@ -473,11 +601,18 @@ mod tests {
     fn every_family_is_there_in_order() {
         let page = page(Format::Text);
         for line in [
-            "tachograph_damaged_records{segment=\"a\"} 0",
-            "tachograph_exporter_conflicts{segment=\"a\"} 1",
-            "tachograph_exporter_conflicts{segment=\"b\\\"\"} 0",
             "tachograph_exporter_push_queue_bytes{receiver=\"http://x\",protocol=\"otlp\"} 5",
             "tachograph_exporter_push_requests_total{receiver=\"http://x\",protocol=\"otlp\",outcome=\"unanswered\"} 0",
+            "process_cpu_seconds_total{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} 1.5",
+            "process_max_fds{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} +Inf",
+            "process_resident_memory_bytes{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} 4096",
+            "tachograph_damage{segment=\"a\",table=\"series\",reason=\"odd\"} 2",
+            "tachograph_damaged_records{segment=\"a\"} 2",
+            "tachograph_exporter_conflicts{segment=\"a\",reason=\"unit\"} 1",
+            "tachograph_exporter_conflicts{segment=\"a\",reason=\"type\"} 0",
+            "tachograph_exporter_conflicts{segment=\"b\\\"\",reason=\"unit\"} 0",
+            "tachograph_exporter_scrapes_refused_total{reason=\"busy\"} 3",
+            "tachograph_exporter_scrapes_refused_total{reason=\"late\"} 1",
             "tachograph_exporter_scrape_duration_seconds 0.0015",
             "tachograph_exporter_scrapes_total 4",
             "tachograph_family_overflowed_total{segment=\"a\",family=\"requests_total\"} 3",
@@ -503,6 +638,8 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .collect();
         assert!(names.is_sorted(), "{names:?}");
+        // What cannot be seen, or is a family of a segment, is not there.
+        assert!(!page.contains("process_open_fds") && !page.contains("process_threads"));
     }
 
     #[test]

@@ -2,25 +2,29 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tachograph::Snapshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::PageOptions;
-use crate::gzip;
+use crate::arrange::Arranger;
+use crate::config::{Config, PageOptions};
 use crate::json;
 use crate::log;
 use crate::negotiate::{Coding, Format};
 use crate::openmetrics;
 use crate::own::push_own_metrics;
-use crate::plan::Conflict;
+use crate::pack::pack;
+use crate::plan::{Cause, Conflict};
+use crate::processes::Kernel;
 use crate::protobuf::ProtobufRenderer;
-use crate::report::{ConflictReport, Digest, Report, SegmentReport};
+use crate::report::{ConflictReport, Digest, Refusals, Report, SegmentReport};
 use crate::share::Shared;
 use crate::source::{Reading, Sources};
 use crate::status::Status;
 use crate::text::{Syntax, TextRenderer};
+use crate::wanted::Wanted;
 
 /// What one scrape gave.
 #[derive(Debug, Clone)]
@@ -34,32 +38,94 @@ pub(crate) struct Page {
 /// A renderer keeps what stays the same for so many pages in which it has no part.
 const UNUSED_MAX: u64 = 100;
 
-/// What a page is written in, and how it is packed.
-type Form = (Format, Coding);
+/// What a page is written in, how it is packed, and what is on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Form {
+    pub(crate) format: Format,
+    pub(crate) coding: Coding,
+    pub(crate) wanted: Wanted,
+}
+
+/// Why there is no page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// So many scrapes are at work already.
+    Busy(u32),
+    /// It was not ready in this time.
+    Late(Duration),
+    /// It could not be made, which is a bug that was printed.
+    Failed,
+}
 
 /// Makes pages; scrapes of one form that overlap get the same one.
 #[derive(Debug)]
 pub(crate) struct Pages {
     scraper: Arc<Mutex<Scraper>>,
     shared: Mutex<HashMap<Form, Arc<Shared<Page>>>>,
+    scrapes_max: u32,
+    permits: Arc<Semaphore>,
+    refusals: Arc<Mutex<Refusals>>,
 }
 
 impl Pages {
-    /// Pages of `sources`, as `options` say.
-    pub(crate) fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Pages {
+    /// Pages of `sources`, as `config` says.
+    pub(crate) fn new(sources: Sources, config: &Config, status: Arc<Status>) -> Pages {
+        let scraper = Scraper::new(sources, config, status);
+        let scrapes_max = config.limits.max_scrapes;
         Pages {
-            scraper: Arc::new(Mutex::new(Scraper::new(sources, options, status))),
+            refusals: Arc::clone(&scraper.refusals),
+            scraper: Arc::new(Mutex::new(scraper)),
             shared: Mutex::default(),
+            scrapes_max,
+            permits: Arc::new(Semaphore::new(scrapes_max as usize)),
         }
     }
 
-    /// The page of now; `None` when it could not be made, which is a bug that was printed.
-    pub(crate) async fn get(&self, format: Format, coding: Coding) -> Option<Page> {
+    /// The page of now, if it is ready within `patience`. A page that is late is made to its end all the same.
+    ///
+    /// A scrape is at work until the last byte of its page is dropped.
+    pub(crate) async fn get(
+        &self,
+        form: Form,
+        patience: Option<Duration>,
+    ) -> Result<Page, Refusal> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            lock(&self.refusals).busy += 1;
+            return Err(Refusal::Busy(self.scrapes_max));
+        };
+        let page = self.made(form);
+        let page = match patience {
+            None => page.await,
+            Some(patience) => tokio::time::timeout(patience, page).await.map_err(|_| {
+                lock(&self.refusals).late += 1;
+                Refusal::Late(patience)
+            })?,
+        };
+        let page = page.ok_or(Refusal::Failed)?;
+        Ok(Page {
+            body: Bytes::from_owner(Permitted {
+                body: page.body,
+                _permit: permit,
+            }),
+            report: page.report,
+        })
+    }
+
+    /// The page that is being made, or else a new one.
+    async fn made(&self, form: Form) -> Option<Page> {
+        let shared = {
+            let mut shared = lock(&self.shared);
+            // What nobody waits for any more is not kept: there is no end of forms.
+            shared.retain(|_, it| Arc::strong_count(it) > 1);
+            Arc::clone(shared.entry(form.clone()).or_default())
+        };
         let scraper = Arc::clone(&self.scraper);
-        let shared = Arc::clone(lock(&self.shared).entry((format, coding)).or_default());
         let work = move || {
-            let page = lock(&scraper).scrape(format);
-            page.packed(coding)
+            let page = lock(&scraper).scrape(form.format, &form.wanted);
+            Page {
+                body: pack(page.body, form.coding),
+                report: page.report,
+            }
         };
         shared.run(work).await
     }
@@ -78,15 +144,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Page {
-    fn packed(self, coding: Coding) -> Page {
-        match coding {
-            Coding::Identity => self,
-            Coding::Gzip => Page {
-                body: gzip::pack(&self.body).into(),
-                ..self
-            },
-        }
+/// The bytes of a page for one scrape, which is at work as long as they are there.
+struct Permitted {
+    body: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Permitted {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 
@@ -102,32 +168,38 @@ struct Scraper {
     scrapes: u64,
     spare: Arc<Mutex<Vec<u8>>>,
     /// Conflicts that the log has named.
-    told: HashSet<(String, String)>,
+    told: HashSet<(String, String, Cause)>,
+    arranger: Arranger,
+    refusals: Arc<Mutex<Refusals>>,
+    kernel: Kernel,
 }
 
 impl Scraper {
-    fn new(sources: Sources, options: PageOptions, status: Arc<Status>) -> Scraper {
+    fn new(sources: Sources, config: &Config, status: Arc<Status>) -> Scraper {
         Scraper {
             sources,
-            options,
+            options: config.pages,
             status,
             text: None,
             protobuf: None,
             scrapes: 0,
             spare: Arc::default(),
             told: HashSet::new(),
+            arranger: Arranger::new(config.series.clone()),
+            refusals: Arc::default(),
+            kernel: Kernel::new(),
         }
     }
 
-    fn scrape(&mut self, format: Format) -> Page {
+    fn scrape(&mut self, format: Format, wanted: &Wanted) -> Page {
         let start = Instant::now();
         let readings = self.sources.read();
         let mut body = std::mem::take(&mut *lock(&self.spare));
         let conflicts = if format == Format::Json {
-            json::render(&readings, &mut body);
+            json::render(&readings, wanted, &mut body);
             Vec::new()
         } else {
-            self.render(format, &readings, &mut body)
+            self.render(format, wanted, &readings, &mut body)
         };
         self.scrapes += 1;
         let is_old = |used: u64| self.scrapes - used > UNUSED_MAX;
@@ -135,13 +207,15 @@ impl Scraper {
         self.protobuf.take_if(|(_, used)| is_old(*used));
         let report = Report {
             conflicts,
-            segments: readings.iter().map(report_on).collect(),
+            segments: readings.iter().map(|it| self.report_on(it)).collect(),
+            taken: taken(&readings),
             front: self.status.report(),
             pushes: self.status.pushes(),
             scrapes: self.scrapes,
             duration: start.elapsed(),
+            refusals: *lock(&self.refusals),
         };
-        push_own_metrics(&mut body, &report, format);
+        push_own_metrics(&mut body, &report, format, wanted);
         if format == Format::OpenMetrics {
             body.extend_from_slice(openmetrics::END);
         }
@@ -154,10 +228,25 @@ impl Scraper {
         }
     }
 
-    /// Renders the families of all segments; tells which could not be shown.
+    fn report_on(&self, reading: &Reading) -> SegmentReport {
+        let usages = |snapshot: &Snapshot| match self.options.process_metrics {
+            true => self.kernel.usages(snapshot),
+            false => Vec::new(),
+        };
+        SegmentReport {
+            path: reading.path.clone(),
+            label: reading.label.clone(),
+            state: reading.state.clone(),
+            digest: reading.snapshot.as_ref().map(Digest::of),
+            usages: reading.snapshot.as_ref().map(usages).unwrap_or_default(),
+        }
+    }
+
+    /// Renders the families of all segments that are `wanted`; tells which could not be shown.
     fn render(
         &mut self,
         format: Format,
+        wanted: &Wanted,
         readings: &[Reading],
         body: &mut Vec<u8>,
     ) -> Vec<ConflictReport> {
@@ -166,14 +255,23 @@ impl Scraper {
             .iter()
             .filter_map(|reading| Some((reading.label.as_str(), reading.snapshot.as_ref()?)))
             .collect();
-        let segments: Vec<(Option<&str>, &Snapshot)> = shown
-            .iter()
-            .map(|&(label, snapshot)| (need_label.then_some(label), snapshot))
+        let arranged = self.arranger.arrange(&shown);
+        let (need_label, segments) = match &arranged {
+            None => (need_label, shown.clone()),
+            Some(arranged) => {
+                let snapshots = arranged.snapshots.iter();
+                let snapshots = snapshots.map(|(first, snapshot)| (shown[*first].0, snapshot));
+                (need_label && arranged.by_segment, snapshots.collect())
+            }
+        };
+        let segments: Vec<(Option<&str>, &Snapshot)> = segments
+            .into_iter()
+            .map(|(label, snapshot)| (need_label.then_some(label), snapshot))
             .collect();
         let conflicts: &[Conflict] = if format == Format::Protobuf {
             let (renderer, used) = self.protobuf.get_or_insert_default();
             *used = self.scrapes;
-            renderer.render_over(&segments, body);
+            renderer.render_over(&segments, wanted, body);
             renderer.conflicts()
         } else {
             let syntax = match format {
@@ -188,20 +286,23 @@ impl Scraper {
             };
             let (renderer, used) = self.text.get_or_insert_with(new);
             *used = self.scrapes;
-            renderer.render_as(syntax, &segments, body);
+            renderer.render_as(syntax, &segments, wanted, body);
             renderer.conflicts()
         };
-        let conflicts = conflicts.iter().map(|it| ConflictReport {
+        let merged = arranged.iter().flat_map(|it| &it.conflicts);
+        let conflicts = conflicts.iter().chain(merged).map(|it| ConflictReport {
             segment: shown[it.segment].0.to_owned(),
             family: it.family.clone(),
+            cause: it.cause,
             reason: it.reason.clone(),
         });
         let conflicts: Vec<ConflictReport> = conflicts.collect();
         for it in &conflicts {
-            if self.told.insert((it.segment.clone(), it.family.clone())) {
+            let (segment, family, cause) = (it.segment.clone(), it.family.clone(), it.cause);
+            if self.told.insert((segment, family, cause)) {
                 let (family, reason) = (&it.family, &it.reason);
                 log(&format!(
-                    "{family} is not shown: {reason}; rename one of the two"
+                    "{family} is not shown, or not all of it: {reason}; rename one of the two"
                 ));
             }
         }
@@ -209,13 +310,15 @@ impl Scraper {
     }
 }
 
-fn report_on(reading: &Reading) -> SegmentReport {
-    SegmentReport {
-        path: reading.path.clone(),
-        label: reading.label.clone(),
-        state: reading.state.clone(),
-        digest: reading.snapshot.as_ref().map(Digest::of),
-    }
+/// The families of the segments that are called as some of the exporter's own would be.
+fn taken(readings: &[Reading]) -> Vec<String> {
+    let snapshots = readings.iter().filter_map(|it| it.snapshot.as_ref());
+    let families = snapshots.flat_map(|it| &it.directory.families);
+    let names = families.map(|family| &family.name);
+    names
+        .filter(|name| name.starts_with("process_"))
+        .cloned()
+        .collect()
 }
 
 /// The bytes of a page. They go back to the scraper when the last response is written.
@@ -240,26 +343,85 @@ impl Drop for Lease {
 mod tests {
     use super::*;
 
+    fn scrape(scraper: &mut Scraper, format: Format) {
+        scraper.scrape(format, &Wanted::default());
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    }
+
+    fn two_scrapes() -> Config {
+        let mut config = Config::default();
+        config.limits.max_scrapes = 2;
+        config
+    }
+
+    fn form(query: &str) -> Form {
+        Form {
+            format: Format::Text,
+            coding: Coding::Identity,
+            wanted: Wanted::in_query(query),
+        }
+    }
+
+    #[test]
+    fn a_page_is_refused_when_it_is_late_or_one_too_many() {
+        let config = two_scrapes();
+        let pages = Pages::new(Sources::new(Vec::new()), &config, Arc::default());
+        let runtime = runtime();
+        let patience = Duration::from_millis(5);
+        let busy = lock(&pages.scraper);
+        let late = runtime.block_on(pages.get(form(""), Some(patience)));
+        assert_eq!(late.unwrap_err(), Refusal::Late(patience));
+        drop(busy);
+        runtime.block_on(async {
+            // A page that is held is a scrape at work.
+            let held = [
+                pages.get(form(""), None).await,
+                pages.get(form(""), None).await,
+            ];
+            let refused = pages.get(form(""), None).await;
+            assert_eq!(refused.unwrap_err(), Refusal::Busy(2));
+            drop(held);
+            let page = pages.get(form(""), None).await.unwrap();
+            assert_eq!(page.report.refusals, Refusals { busy: 1, late: 1 });
+        });
+    }
+
+    #[test]
+    fn forms_that_nobody_waits_for_are_not_kept() {
+        let config = two_scrapes();
+        let pages = Pages::new(Sources::new(Vec::new()), &config, Arc::default());
+        runtime().block_on(async {
+            for at in 0..100 {
+                pages
+                    .get(form(&format!("name[]=a{at}")), None)
+                    .await
+                    .unwrap();
+                assert!(lock(&pages.shared).len() <= 2);
+            }
+        });
+    }
+
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
-        let mut scraper = Scraper::new(
-            Sources::new(Vec::new()),
-            PageOptions::default(),
-            Arc::default(),
-        );
-        scraper.scrape(Format::OpenMetrics);
-        scraper.scrape(Format::Protobuf);
+        let mut scraper =
+            Scraper::new(Sources::new(Vec::new()), &Config::default(), Arc::default());
+        scrape(&mut scraper, Format::OpenMetrics);
+        scrape(&mut scraper, Format::Protobuf);
         for _ in 0..UNUSED_MAX {
             assert!(scraper.text.is_some() && scraper.protobuf.is_some());
-            scraper.scrape(Format::Text);
+            scrape(&mut scraper, Format::Text);
         }
-        scraper.scrape(Format::Json);
+        scrape(&mut scraper, Format::Json);
         assert!(scraper.text.is_some() && scraper.protobuf.is_none());
         for _ in 0..=UNUSED_MAX {
-            scraper.scrape(Format::Json);
+            scrape(&mut scraper, Format::Json);
         }
         assert!(scraper.text.is_none());
-        scraper.scrape(Format::Protobuf);
+        scrape(&mut scraper, Format::Protobuf);
         assert!(scraper.protobuf.is_some());
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tachograph::{Directory, Family, GaugeMode, Kind, Snapshot};
 
 use crate::escape;
-use crate::label::LabelNames;
+use crate::label::{self, LabelNames};
 use crate::number;
 use crate::openmetrics::{self, Names};
 
@@ -35,6 +35,8 @@ pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) first: Source,
     pub(crate) parts: Vec<Part>,
+    /// How many beginnings of lines it has in the arena, its two headers aside.
+    pub(crate) lines: usize,
     /// Whether OpenMetrics may show exemplars: not where it must call the type unknown.
     pub(crate) has_exemplars: bool,
 }
@@ -46,6 +48,8 @@ pub(crate) struct Part {
     pub(crate) shape: Shape,
     /// Whether each series has one more line, a whole one: the `_created` line of OpenMetrics.
     pub(crate) created: bool,
+    /// Series that are not shown because an earlier one looks the same, in order; most often none.
+    pub(crate) hidden: Vec<usize>,
 }
 
 /// Where a family is: the index of its segment, and its own index there.
@@ -70,15 +74,62 @@ pub(crate) enum Shape {
     EachState(usize),
 }
 
-/// A family that is not shown because its name is taken.
+/// A family, or some series of it, that is not shown because its name is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// Its segment, as an index into what was rendered.
     pub segment: usize,
     /// The family, as it is registered.
     pub family: String,
-    /// What is wrong with it.
+    /// What is wrong with it, in a word.
+    pub cause: Cause,
+    /// The same for people.
     pub reason: String,
+}
+
+/// Why something is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The name is that of a family of another type.
+    Type,
+    /// The name is that of a family with another unit.
+    Unit,
+    /// It was to be merged with a family with other buckets or states.
+    Buckets,
+    /// Another family of the segment has the same name once it is escaped.
+    Name,
+    /// The name is that of a sample of another family.
+    Sample,
+    /// Series have the same labels once these are renamed or escaped; the first is shown.
+    Series,
+    /// OpenMetrics keeps the name for another family; the other formats show it.
+    OpenMetrics,
+}
+
+impl Cause {
+    /// Every cause there is.
+    pub const ALL: [Cause; 7] = [
+        Cause::Type,
+        Cause::Unit,
+        Cause::Buckets,
+        Cause::Name,
+        Cause::Sample,
+        Cause::Series,
+        Cause::OpenMetrics,
+    ];
+
+    /// The cause in a word, as a value of a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Type => "type",
+            Cause::Unit => "unit",
+            Cause::Buckets => "buckets",
+            Cause::Name => "name",
+            Cause::Sample => "sample",
+            Cause::Series => "series",
+            Cause::OpenMetrics => "openmetrics",
+        }
+    }
 }
 
 impl Plan {
@@ -128,16 +179,25 @@ impl Plan {
                     segment,
                     family: at,
                 };
+                let name = exposed_name(family);
+                let shape = Shape::of(family);
+                let has_segment = self.made_from[segment].0.is_some();
+                let hidden = label::doubles(&family.series, shape.reserved(&name, has_segment));
+                let doubles = hidden.len();
                 let part = Part {
                     source,
-                    shape: Shape::of(family),
+                    shape,
                     created: created && matches!(family.kind.name(), "counter" | "histogram"),
+                    hidden,
                 };
-                let name = exposed_name(family);
+                if doubles > 0 {
+                    let reason = format!("{doubles} of its series have the labels of others");
+                    self.refuse(source, Cause::Series, reason);
+                }
                 match groups.get_mut(&name) {
                     Some(group) => match self.mismatch(group, source) {
                         None => group.parts.push(part),
-                        Some(reason) => self.refuse(source, reason),
+                        Some((cause, reason)) => self.refuse(source, cause, reason),
                     },
                     None => match names.claim(&name, sample_suffixes(family.kind)) {
                         Ok(()) => {
@@ -145,12 +205,14 @@ impl Plan {
                                 name: name.clone(),
                                 first: source,
                                 parts: vec![part],
+                                lines: 0,
                                 has_exemplars: false,
                             };
                             groups.insert(name, group);
                         }
                         Err(taken) => {
-                            self.refuse(source, format!("{taken} is a sample of another family"));
+                            let reason = format!("{taken} is a sample of another family");
+                            self.refuse(source, Cause::Sample, reason);
                         }
                     },
                 }
@@ -164,34 +226,40 @@ impl Plan {
     }
 
     /// Why the family at `source` cannot join `group`.
-    fn mismatch(&self, group: &Group, source: Source) -> Option<String> {
+    fn mismatch(&self, group: &Group, source: Source) -> Option<(Cause, String)> {
         let (first, other) = (self.family(group.first), self.family(source));
         if group
             .parts
             .iter()
             .any(|part| part.source.segment == source.segment)
         {
-            return Some(format!("{} of the same segment has this name", first.name));
+            let reason = format!("{} of the same segment has this name", first.name);
+            return Some((Cause::Name, reason));
         }
-        let differs = |property, here: &str, there: &str| {
-            Some(format!(
-                "{property} is {here} here and {there} in an earlier segment"
-            ))
+        let differs = |cause: Cause, here: &str, there: &str| {
+            let property = cause.name();
+            let reason = format!("{property} is {here} here and {there} in an earlier segment");
+            Some((cause, reason))
         };
         if first.kind.name() != other.kind.name() {
-            return differs("type", other.kind.name(), first.kind.name());
+            return differs(Cause::Type, other.kind.name(), first.kind.name());
         }
         if first.unit.base() != other.unit.base() {
             let shown = |base: &str| if base.is_empty() { "none" } else { base }.to_owned();
-            return differs("unit", &shown(other.unit.base()), &shown(first.unit.base()));
+            return differs(
+                Cause::Unit,
+                &shown(other.unit.base()),
+                &shown(first.unit.base()),
+            );
         }
         None
     }
 
-    fn refuse(&mut self, source: Source, reason: String) {
+    fn refuse(&mut self, source: Source, cause: Cause, reason: String) {
         self.conflicts.push(Conflict {
             segment: source.segment,
             family: self.family(source).name.clone(),
+            cause,
             reason,
         });
     }
@@ -206,6 +274,7 @@ impl Plan {
             conflicts,
         } = self;
         let group = &mut groups[group];
+        let start = lengths.len();
         let mut lines = Lines { arena, lengths };
         let first = &made_from[group.first.segment].1.families[group.first.family];
         lines.add(|line| push_header(line, &group.name, first.kind.name(), &first.help));
@@ -220,6 +289,7 @@ impl Plan {
         conflicts.extend(declared.err().map(|taken| Conflict {
             segment: group.first.segment,
             family: first.name.clone(),
+            cause: Cause::OpenMetrics,
             reason: format!("OpenMetrics keeps {taken} for another family; text shows it"),
         }));
         for part in &group.parts {
@@ -227,6 +297,7 @@ impl Plan {
             let family = &directory.families[part.source.family];
             lines.add_part(&group.name, family, part, label.as_deref());
         }
+        group.lines = lines.lengths.len() - start - 2;
     }
 }
 
@@ -268,6 +339,10 @@ impl Shape {
 }
 
 impl Part {
+    pub(crate) fn is_hidden(&self, series: usize) -> bool {
+        !self.hidden.is_empty() && self.hidden.binary_search(&series).is_ok()
+    }
+
     /// How many beginnings each series has.
     pub(crate) fn lines(&self) -> usize {
         self.shape.lines() + usize::from(self.created)
@@ -296,7 +371,10 @@ impl Lines<'_> {
         let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
         let mut names = LabelNames::new(shape.reserved(name, segment.is_some()));
         let mut labels = Vec::new();
-        for series in &family.series {
+        for (at, series) in family.series.iter().enumerate() {
+            if part.is_hidden(at) {
+                continue;
+            }
             labels.clear();
             if let Some(segment) = segment {
                 push_label(&mut labels, "segment", segment);
@@ -369,7 +447,7 @@ fn rendered(bound: f64) -> String {
 
 /// The name that a family has in the text format.
 fn exposed_name(family: &Family) -> String {
-    let name = crate::label::legacy_name(&family.name);
+    let name = label::legacy_name(&family.name);
     match family.kind {
         Kind::Info if !name.ends_with("_info") => format!("{name}_info"),
         _ => name.into_owned(),

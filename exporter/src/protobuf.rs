@@ -11,6 +11,7 @@ use crate::exemplars;
 use crate::label::LabelNames;
 use crate::native::{Mapping, ZERO_THRESHOLD};
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
+use crate::wanted::Wanted;
 use crate::wire::{Message, delimit};
 
 /// Numbers of the fields of `MetricFamily`, and of its types.
@@ -73,9 +74,14 @@ pub struct ProtobufRenderer {
 }
 
 impl ProtobufRenderer {
-    /// Renders `segments`, each with the value of its `segment` label if it has one, in place of what
-    /// `page` holds.
-    pub fn render_over(&mut self, segments: &[(Option<&str>, &Snapshot)], page: &mut Vec<u8>) {
+    /// Renders those families of `segments` that are `wanted`, each with the value of its `segment` label if it
+    /// has one, in place of what `page` holds.
+    pub fn render_over(
+        &mut self,
+        segments: &[(Option<&str>, &Snapshot)],
+        wanted: &Wanted,
+        page: &mut Vec<u8>,
+    ) {
         if !self.plan.fits(segments) {
             self.plan = Plan::grouped(segments, false);
         }
@@ -86,6 +92,9 @@ impl ProtobufRenderer {
             .collect();
         for group in &self.plan.groups {
             let first = self.plan.family(group.first);
+            if !wanted.includes(&group.name, first.kind.name()) {
+                continue;
+            }
             let heading = Heading {
                 name: &group.name,
                 help: &first.help,
@@ -216,7 +225,10 @@ fn push_part(
     let mapping = mapping.and_then(|buckets| Mapping::new(buckets, scale));
     let mut names = LabelNames::new(part.shape.reserved(&group.name, segment.is_some()));
     let mut labels = Vec::new();
-    for series in view.series() {
+    for (at, series) in view.series().enumerate() {
+        if part.is_hidden(at) {
+            continue;
+        }
         labels.clear();
         if let Some(segment) = segment {
             push_label(&mut labels, "segment", segment);

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tachograph::{Losses, Removals, Snapshot, TableFill};
 
+use crate::plan::Cause;
+use crate::processes::Usage;
 use crate::push::PushReport;
 use crate::status::FrontReport;
 
@@ -17,6 +19,8 @@ pub struct Report {
     pub segments: Vec<SegmentReport>,
     /// The families that are not shown.
     pub conflicts: Vec<ConflictReport>,
+    /// Names of families from `process_` on that the segments have themselves.
+    pub taken: Vec<String>,
     /// What the front has seen.
     pub front: FrontReport,
     /// What became of what was pushed.
@@ -25,6 +29,24 @@ pub struct Report {
     pub scrapes: u64,
     /// How long it took to read the segments and to render their families.
     pub duration: Duration,
+    /// How many scrapes were refused so far.
+    pub refusals: Refusals,
+}
+
+/// Scrapes that were refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Because there were too many at a time.
+    pub busy: u64,
+    /// Because the page was not ready in the time that the scraper waits.
+    pub late: u64,
+}
+
+impl Refusals {
+    /// Each count with its reason in a word.
+    pub(crate) fn each(&self) -> [(&'static str, u64); 2] {
+        [("busy", self.busy), ("late", self.late)]
+    }
 }
 
 /// One segment of a scrape.
@@ -38,6 +60,8 @@ pub struct SegmentReport {
     pub state: State,
     /// What was read, if it was.
     pub digest: Option<Digest>,
+    /// What its living processes use, where that is to be shown.
+    pub usages: Vec<Usage>,
 }
 
 /// Whether a segment can be read.
@@ -60,6 +84,8 @@ pub struct ConflictReport {
     pub segment: String,
     /// Its name.
     pub family: String,
+    /// What is wrong with it, in a word.
+    pub cause: Cause,
     /// What is wrong with it.
     pub reason: String,
 }
@@ -87,11 +113,16 @@ pub struct Digest {
     pub removals: Removals,
     /// Families at their limit, with the registrations that were folded.
     pub overflowed: Vec<(String, u64)>,
-    /// Records that were skipped.
-    pub damaged: usize,
+    /// Damaged records and places, by table and by what is wrong with them.
+    pub damage: BTreeMap<(String, String), usize>,
 }
 
 impl Digest {
+    /// How many records and places are damaged.
+    pub fn damaged(&self) -> usize {
+        self.damage.values().sum()
+    }
+
     /// The health of what `snapshot` shows.
     pub fn of(snapshot: &Snapshot) -> Digest {
         let mut recordings = BTreeMap::new();
@@ -116,9 +147,18 @@ impl Digest {
                 .filter(|view| view.overflowed() > 0)
                 .map(|view| (view.family.name.clone(), view.overflowed()))
                 .collect(),
-            damaged: snapshot.damage.len(),
+            damage: damage_of(snapshot),
         }
     }
+}
+
+fn damage_of(snapshot: &Snapshot) -> BTreeMap<(String, String), usize> {
+    let mut damage = BTreeMap::new();
+    for record in &snapshot.damage {
+        let key = (record.table.to_owned(), record.reason.clone());
+        *damage.entry(key).or_insert(0) += 1;
+    }
+    damage
 }
 
 impl fmt::Display for State {

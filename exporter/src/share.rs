@@ -46,6 +46,8 @@ impl<T: Clone + Send + Sync + 'static> Shared<T> {
         tokio::task::spawn_blocking(move || {
             let value = work();
             *shared.lock() = None;
+            // Whoever has the result may see that nobody works for it any more.
+            drop(shared);
             sender.send_replace(Some(value));
         });
         result

@@ -12,6 +12,7 @@ use crate::number::push_integer;
 use crate::openmetrics;
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
 use crate::sheet::Sheet;
+use crate::wanted::Wanted;
 
 /// Which of the text formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl TextRenderer {
     /// Renders the page of `segments` as OpenMetrics, with its last line.
     pub fn render_openmetrics(&mut self, segments: &[(Option<&str>, &Snapshot)]) -> &[u8] {
         let mut page = std::mem::take(&mut self.page);
-        self.render_as(Syntax::OpenMetrics, segments, &mut page);
+        self.render_as(Syntax::OpenMetrics, segments, &Wanted::default(), &mut page);
         page.extend_from_slice(openmetrics::END);
         self.page = page;
         &self.page
@@ -65,14 +66,15 @@ impl TextRenderer {
     /// Renders the page of `segments` in place of what `page` holds, which costs least when that is an
     /// earlier page.
     pub fn render_over(&mut self, segments: &[(Option<&str>, &Snapshot)], page: &mut Vec<u8>) {
-        self.render_as(Syntax::Prometheus, segments, page);
+        self.render_as(Syntax::Prometheus, segments, &Wanted::default(), page);
     }
 
-    /// The same in either format.
+    /// The same in either format, with the families that are `wanted`.
     pub(crate) fn render_as(
         &mut self,
         syntax: Syntax,
         segments: &[(Option<&str>, &Snapshot)],
+        wanted: &Wanted,
         page: &mut Vec<u8>,
     ) {
         if !self.plan.fits(segments) {
@@ -90,7 +92,12 @@ impl TextRenderer {
             labels: Vec::new(),
         };
         for group in &self.plan.groups {
-            writer.write_group(group, &views);
+            let kind = self.plan.family(group.first).kind.name();
+            if wanted.includes(&group.name, kind) {
+                writer.write_group(group, &views);
+            } else {
+                writer.skip(2 + group.lines);
+            }
         }
         *page = writer.sheet.into_bytes();
     }
@@ -151,7 +158,10 @@ impl<'a> Writer<'a> {
 
     fn write_part(&mut self, part: &Part, has_exemplars: bool, view: &FamilyView<'_>) {
         let scale = view.family.unit.scale();
-        for series in view.series() {
+        for (at, series) in view.series().enumerate() {
+            if part.is_hidden(at) {
+                continue;
+            }
             if has_exemplars && series.exemplars().len() > 0 {
                 self.write_with_exemplars(part, view.family, &series);
                 continue;

@@ -100,6 +100,12 @@ fn a_page_in_the_form_that_is_asked_for() {
         let samples = |page: &str| page.lines().filter(|line| !line.starts_with('#')).count();
         assert_eq!(samples(&unpacked), samples(&plain));
         assert!(unpacked.ends_with(end), "{unpacked}");
+
+        let (packed, body) =
+            exporter.get_with(&format!("{headers}accept-encoding: gzip, zstd\r\n"));
+        assert_eq!(packed.header("content-encoding"), Some("zstd"));
+        let unpacked = zstd::decode_all(body.as_slice()).unwrap();
+        assert!(unpacked.ends_with(end.as_bytes()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole pages of the text formats.
 
 use tachograph::{Buckets, GaugeMode, SegmentOptions, Snapshot, Unit, Writer};
+use tachograph_exporter::Cause;
 use tachograph_exporter::text::TextRenderer;
 
 fn writer() -> Writer {
@@ -371,6 +372,38 @@ fn the_first_segment_decides_what_a_name_is() {
             ),
         ]
     );
+}
+
+#[test]
+fn series_that_look_the_same_are_shown_once() {
+    let writer = writer();
+    let family = writer.counter("jobs_total", "Jobs").family().unwrap();
+    for (label, count) in [("segment", 1), ("exported_segment", 2), ("other", 4)] {
+        family.with(&[(label, "x")]).unwrap().add(count);
+    }
+    let snapshot = writer.snapshot().unwrap();
+    let mut renderer = TextRenderer::new();
+    let page = String::from_utf8(renderer.render(&[(Some("s"), &snapshot)]).to_vec()).unwrap();
+    let samples: Vec<&str> = page.lines().filter(|it| !it.starts_with('#')).collect();
+    assert_eq!(
+        samples,
+        [
+            "jobs_total{segment=\"s\",exported_segment=\"x\"} 2",
+            "jobs_total{segment=\"s\",other=\"x\"} 4",
+        ]
+    );
+    let conflicts: Vec<Cause> = renderer.conflicts().iter().map(|it| it.cause).collect();
+    assert_eq!(conflicts, [Cause::Series]);
+    // Without the label of the page no name changes.
+    assert_eq!(
+        renderer
+            .render(&[(None, &snapshot)])
+            .iter()
+            .filter(|&&it| it == b'\n')
+            .count(),
+        5
+    );
+    assert_eq!(renderer.conflicts(), []);
 }
 
 #[test]

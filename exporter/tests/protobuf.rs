@@ -1,114 +1,11 @@
 //! The protobuf page, decoded by prost.
 
-use prost::Message;
+mod messages;
+
+use messages::{Exemplar, Family, Metric};
 use tachograph::{Buckets, GaugeMode, SegmentOptions, SpanContext, SpanId, TraceId, Unit, Writer};
+use tachograph_exporter::Wanted;
 use tachograph_exporter::protobuf::ProtobufRenderer;
-
-/// Written from `io/prometheus/client/metrics.proto`.
-#[derive(Clone, PartialEq, Message)]
-struct Family {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    help: String,
-    #[prost(int32, tag = "3")]
-    kind: i32,
-    #[prost(message, repeated, tag = "4")]
-    metrics: Vec<Metric>,
-    #[prost(string, tag = "5")]
-    unit: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metric {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, optional, tag = "2")]
-    gauge: Option<Value>,
-    #[prost(message, optional, tag = "3")]
-    counter: Option<Value>,
-    #[prost(message, optional, tag = "7")]
-    histogram: Option<Histogram>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-/// A gauge, or a counter, which alone has a start.
-#[derive(Clone, PartialEq, Message)]
-struct Value {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(message, optional, tag = "2")]
-    exemplar: Option<Exemplar>,
-    #[prost(message, optional, tag = "3")]
-    start: Option<Time>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Exemplar {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(message, optional, tag = "3")]
-    time: Option<Time>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Time {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Histogram {
-    #[prost(uint64, tag = "1")]
-    count: u64,
-    #[prost(double, tag = "2")]
-    sum: f64,
-    #[prost(message, repeated, tag = "3")]
-    buckets: Vec<Bucket>,
-    #[prost(sint32, optional, tag = "5")]
-    schema: Option<i32>,
-    #[prost(double, tag = "6")]
-    zero_threshold: f64,
-    #[prost(uint64, tag = "7")]
-    zero_count: u64,
-    #[prost(message, repeated, tag = "12")]
-    spans: Vec<Span>,
-    #[prost(sint64, repeated, tag = "13")]
-    deltas: Vec<i64>,
-    #[prost(message, optional, tag = "15")]
-    start: Option<Time>,
-    #[prost(message, repeated, tag = "16")]
-    exemplars: Vec<Exemplar>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Bucket {
-    #[prost(uint64, tag = "1")]
-    cumulative_count: u64,
-    #[prost(double, tag = "2")]
-    upper_bound: f64,
-    #[prost(message, optional, tag = "3")]
-    exemplar: Option<Exemplar>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Span {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
 
 fn writer() -> Writer {
     SegmentOptions::new().series(100).heap().unwrap()
@@ -117,13 +14,12 @@ fn writer() -> Writer {
 fn families(writer: &Writer) -> Vec<Family> {
     let snapshot = writer.snapshot().unwrap();
     let mut page = b"an earlier page".to_vec();
-    ProtobufRenderer::default().render_over(&[(Some("s"), &snapshot)], &mut page);
-    let mut rest = page.as_slice();
-    let mut families = Vec::new();
-    while !rest.is_empty() {
-        families.push(Family::decode_length_delimited(&mut rest).unwrap());
-    }
-    families
+    ProtobufRenderer::default().render_over(
+        &[(Some("s"), &snapshot)],
+        &Wanted::default(),
+        &mut page,
+    );
+    messages::families(&page)
 }
 
 fn labels(metric: &Metric) -> Vec<(&str, &str)> {

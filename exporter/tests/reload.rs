@@ -100,6 +100,32 @@ fn what_is_wrong_changes_nothing_and_is_told() {
 }
 
 #[test]
+fn rules_for_series_are_those_of_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.seg");
+    let writer = tachograph::SegmentOptions::new().path(&path).attach();
+    let jobs = writer.unwrap().counter("jobs_total", "Jobs").register();
+    jobs.unwrap().add(3);
+    let (exporter, file) = start(folder.path(), "[segments]\npaths = [\"a.seg\"]\n");
+    let shows = |expected: &str| {
+        let page = exporter.get("/metrics");
+        let jobs = page.body.lines().filter(|line| line.contains("jobs"));
+        let jobs: Vec<&str> = jobs.filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(jobs, [expected]);
+    };
+    shows("jobs_total 3");
+    for (rule, expected) in [
+        ("rename = 'big_jobs_total'", "big_jobs_total 3"),
+        ("set = { team = 'jobs' }", "jobs_total{team=\"jobs\"} 3"),
+    ] {
+        let rule = format!("[[series.rule]]\nname = 'jobs_total'\n{rule}\n");
+        fs::write(&file, format!("[segments]\npaths = [\"a.seg\"]\n{rule}")).unwrap();
+        assert_eq!(exporter.request("POST", "/-/reload").status, 200);
+        shows(expected);
+    }
+}
+
+#[test]
 fn limits_hold_for_new_connections() {
     let folder = tempfile::tempdir().unwrap();
     let (exporter, file) = start(folder.path(), "");

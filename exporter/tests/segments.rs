@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Exporter, get, read_answer, wait_for_page};
-use tachograph::{SegmentOptions, Writer};
+use tachograph::{Buckets, GaugeMode, SegmentOptions, Writer};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -183,7 +183,8 @@ fn conflicts_are_counted_and_listed() {
     let page = exporter.get("/metrics");
     assert_eq!(page.sample("level{segment=\"1/x\"}"), Some("1"));
     assert!(!page.body.contains("level_bucket"));
-    let conflicts = |segment| format!("tachograph_exporter_conflicts{{segment=\"{segment}\"}}");
+    let conflicts =
+        |segment| format!("tachograph_exporter_conflicts{{segment=\"{segment}\",reason=\"type\"}}");
     assert_eq!(page.sample(&conflicts("1/x")), Some("0"));
     assert_eq!(page.sample(&conflicts("2/x")), Some("1"));
     let landing = exporter.get("/").body;
@@ -201,15 +202,120 @@ fn a_name_of_the_exporter_is_its_own() {
     assert!(refused.unwrap_err().to_string().contains("the exporter's"));
 }
 
+#[test]
+fn segments_are_added_up_and_rules_applied() {
+    let folder = folder();
+    let config = folder.path().join("exporter.toml");
+    let rules = "[segments]\npaths = ['.']\n[series]\nsegments = 'merge'\nlabels = { zone = 'a' }\n\
+        [[series.rule]]\nname = 'debug_*'\naction = 'drop'\n";
+    fs::write(&config, rules).unwrap();
+    for (name, amount) in [("a.seg", 1), ("b.seg", 2)] {
+        let writer = create(&folder.path().join(name));
+        count(&writer, "jobs_total", amount);
+        count(&writer, "debug_total", 1);
+        let level = writer.gauge("level", "A level").mode(GaugeMode::Latest);
+        level.register().unwrap().set(3);
+        let waits = writer.histogram("wait", "Waits").register().unwrap();
+        waits.record(amount);
+    }
+    let config = config.to_str().unwrap();
+    let exporter = Exporter::start(&["--config", config]);
+    let check = |page: &common::Answer, jobs: &str, count: &str| {
+        assert_eq!(
+            page.sample("jobs_total{zone=\"a\"}"),
+            Some(jobs),
+            "{}",
+            page.body
+        );
+        assert_eq!(page.sample("wait_count{zone=\"a\"}"), Some(count));
+        // There is no later of two segments, and its writer has ended.
+        assert_eq!(page.sample("level{segment=\"a\",zone=\"a\"}"), Some("3"));
+        assert_eq!(page.sample("level{segment=\"b\",zone=\"a\"}"), Some("3"));
+        assert!(!page.body.contains("debug_total"));
+    };
+    check(&exporter.get("/metrics"), "3", "2");
+    count(&create(&folder.path().join("a.seg")), "jobs_total", 7);
+    check(&exporter.get("/metrics"), "10", "2");
+    let writer = create(&folder.path().join("c.seg"));
+    count(&writer, "jobs_total", 10);
+    let other = Buckets::explicit([5]).unwrap();
+    writer
+        .histogram("wait", "Waits")
+        .buckets(other)
+        .register()
+        .unwrap()
+        .record(1);
+    let page = exporter.get("/metrics");
+    check(&page, "20", "2");
+    let conflicts = "tachograph_exporter_conflicts{segment=\"c\",reason=\"buckets\"}";
+    assert_eq!(page.sample(conflicts), Some("1"));
+    // The command line has the last word.
+    let exporter = Exporter::start(&["--config", config, "--merge-segments=false"]);
+    let page = exporter.get("/metrics");
+    assert_eq!(
+        page.sample("jobs_total{segment=\"b\",zone=\"a\"}"),
+        Some("2"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("debug_total"));
+}
+
+#[test]
+fn a_scrape_asks_for_families_by_name() {
+    let folder = folder();
+    let path = folder.path().join("x.seg");
+    let writer = create(&path);
+    count(&writer, "jobs_total", 1);
+    count(&writer, "other_total", 2);
+    let exporter = start(&[&path]);
+    let page = exporter.get("/metrics?name[]=jobs_total&name%5B%5D=tachograph_segments");
+    let samples: Vec<&str> = page
+        .body
+        .lines()
+        .filter(|it| !it.starts_with('#'))
+        .collect();
+    assert_eq!(samples, ["jobs_total 1", "tachograph_segments 1"]);
+    // Both pages are made from one plan.
+    let all = exporter.get("/metrics");
+    assert_eq!(all.sample("other_total"), Some("2"));
+    let none = exporter.get("/metrics?name[]=absent");
+    assert_eq!((none.status, none.body.as_str()), (200, ""));
+}
+
+#[test]
+fn scrapes_at_work_are_limited() {
+    let folder = folder();
+    let path = large_segment(&folder);
+    let segment = path.to_str().unwrap();
+    let exporter = Exporter::start(&["--segment", segment, "--max-scrapes", "1"]);
+    let mut slow = exporter.connect();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    // Its page does not fit into the socket: that scrape is at work until it is read.
+    let mut first = [0];
+    slow.read_exact(&mut first).unwrap();
+    let refused = exporter.get("/metrics");
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.body.contains("--max-scrapes"), "{}", refused.body);
+    assert_eq!(exporter.get("/-/healthy").status, 200);
+    std::io::copy(&mut slow, &mut std::io::sink()).unwrap();
+    let name = "tachograph_exporter_scrapes_refused_total{reason=\"busy\"}";
+    wait_for_page(&exporter, |page| {
+        page.sample(name).is_some_and(|count| count != "0")
+    });
+}
+
 /// A page that no socket buffer holds.
 fn large_segment(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("large.seg");
-    let options = SegmentOptions::new().path(&path).series(60_000);
+    let options = SegmentOptions::new().path(&path).series(4_000);
     let writer = options.string_bytes(64 << 20).attach().unwrap();
-    let long = "x".repeat(400);
-    let family = writer.counter("large_total", "Large").series_limit(60_000);
+    let long = "x".repeat(4_000);
+    let family = writer.counter("large_total", "Large").series_limit(4_000);
     let family = family.family().unwrap();
-    for at in 0..40_000 {
+    for at in 0..3_000 {
         let labels = [("at", at.to_string()), ("long", long.clone())];
         let labels = labels
             .each_ref()
@@ -228,7 +334,7 @@ fn a_client_that_does_not_read_is_cut_off_and_one_that_does_is_served() {
     let expected = wait_for_page(&exporter, |page| {
         page.sample("tachograph_segments").is_some()
     });
-    assert_eq!(expected.body.matches("large_total{").count(), 40_000);
+    assert_eq!(expected.body.matches("large_total{").count(), 3_000);
 
     let mut stuck = exporter.connect();
     stuck
@@ -253,7 +359,7 @@ fn a_client_that_does_not_read_is_cut_off_and_one_that_does_is_served() {
         "it still accepts"
     );
     let answer = read_answer(first.chain(slow));
-    assert_eq!(answer.body.matches("large_total{").count(), 40_000);
+    assert_eq!(answer.body.matches("large_total{").count(), 3_000);
     assert_eq!(exporter.wait().code(), Some(0));
 }
 

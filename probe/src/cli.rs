@@ -13,6 +13,7 @@ use crate::commands::hist::{self, Hist};
 use crate::commands::rm::{self, Rm};
 use crate::commands::texts::{self, Completions, Man};
 use crate::condition::Condition;
+use crate::lint;
 use crate::selector::{Matcher, Selector};
 use crate::units;
 
@@ -127,6 +128,9 @@ pub(crate) enum Command {
     /// Print the manual
     #[command(after_help = texts::MAN_EXAMPLES)]
     Man(Man),
+    /// Judge a page of any exporter by the rules of its format
+    #[command(after_help = lint::EXAMPLES)]
+    Lint(lint::Lint),
 }
 
 const LS_EXAMPLES: &str = "\

@@ -331,7 +331,7 @@ impl DumpedFamily {
             exemplars.push(own.map_err(|reason| format!("family {:?}: {reason}", family.name))?);
             let labels = series.labels.into_iter().map(|(name, value)| Label {
                 name: names.shared(name),
-                value,
+                value: value.into(),
             });
             let (created, record) = (series.created_unix_nanos, series.record);
             family

@@ -103,7 +103,7 @@ impl Admission<'_> {
 /// The value of a series' label.
 pub(crate) fn label<'a>(series: &'a Series, name: &str) -> Option<&'a str> {
     let found = series.labels.iter().find(|label| &*label.name == name);
-    found.map(|label| label.value.as_str())
+    found.map(|label| &*label.value)
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ const OVERFLOW: &str = "__other__";
 pub(crate) fn blame(family: &Family) -> Option<(String, usize)> {
     let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for label in family.series.iter().flat_map(|series| &series.labels) {
-        if label.value != OVERFLOW {
+        if *label.value != *OVERFLOW {
             values.entry(&label.name).or_default().insert(&label.value);
         }
     }

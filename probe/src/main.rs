@@ -17,6 +17,7 @@ mod follow;
 mod frame;
 mod glob;
 mod hlog;
+mod lint;
 mod progress;
 mod rates;
 mod samples;
@@ -79,5 +80,6 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Gc(arguments) => commands::gc::run(&arguments, context),
         Command::Completions(arguments) => commands::texts::completions(&arguments, context),
         Command::Man(arguments) => commands::texts::man(&arguments, context),
+        Command::Lint(arguments) => lint::run(&arguments, context),
     }
 }

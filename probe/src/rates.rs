@@ -68,7 +68,7 @@ impl<'a> Change<'a> {
     pub(crate) fn distribution(&self, family: &Family, labels: &[Label]) -> Option<Distribution> {
         let labels: Vec<(&str, &str)> = labels
             .iter()
-            .map(|label| (&*label.name, label.value.as_str()))
+            .map(|label| (&*label.name, &*label.value))
             .collect();
         self.window.histogram(&family.name, &labels)
     }

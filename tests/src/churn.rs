@@ -186,7 +186,7 @@ pub fn judge(snapshot: &Snapshot, processes: usize, sets: u64, live: u64) -> Res
     let own = snapshot.family(OWN).ok_or("there is no series")?;
     let shown = own.series();
     let shown: Vec<_> = shown
-        .map(|view| (view.series.labels[0].value.clone(), number(&view)))
+        .map(|view| (view.series.labels[0].value.to_string(), number(&view)))
         .collect();
     if shown != expected {
         let extra = shown.iter().find(|series| !expected.contains(series));
@@ -201,7 +201,7 @@ pub fn judge(snapshot: &Snapshot, processes: usize, sets: u64, live: u64) -> Res
     let passing = snapshot.families();
     let passing = passing.filter(|view| view.family.name.starts_with(PASSING));
     for view in passing.chain([common]).flat_map(|family| family.series()) {
-        let (set, sum) = (view.series.labels[0].value.clone(), number(&view));
+        let (set, sum) = (view.series.labels[0].value.to_string(), number(&view));
         let adds = sum >> 32;
         if Ok(sum) != set.parse().map(|set: u64| adds << 32 | (adds * set)) {
             return Err(format!("the common series {set} shows {sum:#x}"));

@@ -67,6 +67,30 @@ impl Server {
         server
     }
 
+    /// Starts a VictoriaMetrics server that keeps its files in `folder`, and scrapes `target`, if there is one, each
+    /// second.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn victoria_metrics(target: Option<SocketAddr>, folder: &Path) -> Server {
+        let jobs: Vec<String> = target.map(job).into_iter().collect();
+        let (config, address) = scraping(&jobs, folder);
+        let child = Command::new("victoria-metrics")
+            .arg(format!("-promscrape.config={}", config.display()))
+            .arg(format!(
+                "-storageDataPath={}",
+                folder.join("data").display()
+            ))
+            .arg(format!("-httpListenAddr={address}"))
+            // Otherwise it answers with values of half a minute ago.
+            .args(["-search.latencyOffset=1ms", "-search.disableCache"])
+            .args(["-loggerLevel=ERROR", "-memory.allowedPercent=5"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("`victoria-metrics` is installed; ./check does it");
+        Server { child, address }
+    }
+
     /// Starts a Prometheus server that scrapes `target` each second and keeps its files in `folder`.
     ///
     /// # Panics
@@ -80,7 +104,7 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn prometheus_with(arguments: &[&str], target: SocketAddr, folder: &Path) -> Server {
-        let job = format!("{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}");
+        let job = job(target);
         Server::prometheus_scraping(&[job], arguments, folder)
     }
 
@@ -89,13 +113,7 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub fn prometheus_scraping(jobs: &[String], arguments: &[&str], folder: &Path) -> Server {
-        let config = folder.join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: [{}]\n",
-            jobs.join(", ")
-        );
-        std::fs::write(&config, text).expect("room for a file");
-        let address = free_address();
+        let (config, address) = scraping(jobs, folder);
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -110,22 +128,6 @@ impl Server {
             .expect("`prometheus` is installed; ./check does it");
         Server { child, address }
     }
-
-    /// Starts a VictoriaMetrics server that keeps its files in `folder`.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub fn victoria_metrics(folder: &Path) -> Server {
-        let address = free_address();
-        let child = Command::new("victoria-metrics")
-            .arg(format!("-httpListenAddr={address}"))
-            .arg(format!("-storageDataPath={}", folder.display()))
-            .args(["-loggerLevel=ERROR", "-search.latencyOffset=0s"])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("`victoria-metrics` is installed; ./check does it");
-        Server { child, address }
-    }
 }
 
 /// An address at which nobody listens. Somebody else could take it before the test does, which then fails.
@@ -135,6 +137,22 @@ impl Server {
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound")
+}
+
+/// The job of a server that scrapes `target`.
+fn job(target: SocketAddr) -> String {
+    format!("{{job_name: test, static_configs: [{{targets: ['{target}']}}]}}")
+}
+
+/// The file that tells a server to do these jobs each second, and a free address for the server.
+fn scraping(jobs: &[String], folder: &Path) -> (PathBuf, SocketAddr) {
+    let config = folder.join("prometheus.yml");
+    let text = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: [{}]\n",
+        jobs.join(", ")
+    );
+    std::fs::write(&config, text).expect("room for a file");
+    (config, free_address())
 }
 
 /// A program of this workspace: named by the environment, or beside the tests.

@@ -451,6 +451,24 @@ fn promtool(page: &str) -> (Option<i32>, String) {
     )
 }
 
+/// Our own judge, which is stricter than parsers are.
+#[test]
+fn the_probe_finds_no_fault() {
+    let (_scratch, _writer, exporter) = exported();
+    for (format, shown) in [("text", "text"), ("openmetrics", "OpenMetrics")] {
+        let mut probe = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
+        let address = format!("http://{}/metrics", exporter.address);
+        probe.args(["lint", "--as", format, &address]);
+        let output = server::run(probe, "");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(
+            told.contains(shown) && told.ends_with(" 0 findings\n"),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn promtool_finds_no_fault() {
     let (_scratch, _writer, exporter) = exported();

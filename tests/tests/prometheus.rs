@@ -257,3 +257,54 @@ fn prometheus_keeps_exemplars() {
         assert_eq!(exemplars(prometheus.address, "jobs_total").len(), 1);
     }
 }
+
+/// VictoriaMetrics asks for text and says that all is well also when it understood nothing.
+#[test]
+fn victoria_metrics_gives_the_values_back() {
+    let scratch = Scratch::new();
+    let writer = SegmentOptions::new().path(scratch.segment()).attach();
+    let writer = writer.unwrap();
+    let awkward = [
+        r"back\slash",
+        "a line\nend",
+        "a \"quote\"",
+        "ünï 花火",
+        "}, {",
+    ];
+    let family = writer
+        .counter("awkward_total", "A \\ and a \n")
+        .family()
+        .unwrap();
+    for (count, value) in (1..).zip(awkward) {
+        family.with(&[("value", value)]).unwrap().add(count);
+    }
+    writer.gauge("level", "").register().unwrap().set(-3);
+    let tiny = writer.gauge_f64("tiny", "").register().unwrap();
+    tiny.set(1e-300);
+    let waits = writer.histogram("wait_seconds", "Waits");
+    let waits = waits.unit(Unit::NANOSECONDS).register().unwrap();
+    (1..=100u64).for_each(|millis| waits.record(millis * 1_000_000));
+    let exporter = Server::exporter(&scratch.segment());
+    let folder = scratch.path("victoria");
+    std::fs::create_dir(&folder).unwrap();
+    let victoria = Server::victoria_metrics(Some(exporter.address), &folder);
+    let ask = |text: &str| query(victoria.address, text);
+    eventually("VictoriaMetrics has scraped", PATIENCE, || {
+        ask("level") == Some(-3.0)
+    });
+    for (count, value) in (1u8..).zip(awkward) {
+        let text = format!("awkward_total{{value={value:?}}}");
+        eventually(&text, PATIENCE, || ask(&text) == Some(count.into()));
+    }
+    assert_eq!(ask("tiny"), Some(1e-300));
+    assert_eq!(ask("wait_seconds_count"), Some(100.0));
+    assert_eq!(ask("wait_seconds_sum"), Some(5.05));
+    assert_eq!(ask("wait_seconds_bucket{le=\"+Inf\"}"), Some(100.0));
+    assert_eq!(ask("tachograph_segments"), Some(1.0));
+    // Every sample of the page arrived.
+    let page = http::get(exporter.address, "/metrics", "").unwrap().body;
+    let samples = page.lines().filter(|line| !line.starts_with('#')).count();
+    let scraped = ask("scrape_samples_scraped").unwrap();
+    assert_eq!(scraped.to_string(), samples.to_string());
+    assert_eq!(ask("absent_metric"), None);
+}

@@ -78,6 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("labels", &["error", "snapshot", "unit"]),
+    ("merge", &["cell", "loss", "schema", "snapshot"]),
     ("rseq", &["layout", "recording", "sync"]),
     ("window", &["buckets", "schema", "snapshot", "unit"]),
     (

@@ -117,7 +117,7 @@ fn a_wrong_overflow_is_not_followed() {
     let resolved = resolve(&attached, &family, "y");
     assert_eq!(resolved.outcome, Outcome::Overflow);
     let shown = stage::directory(&family.segment);
-    let is_overflow = |label: &Label| label.value == "__other__";
+    let is_overflow = |label: &Label| &*label.value == "__other__";
     let overflow = shown.families[0].series.iter();
     assert_eq!(
         overflow

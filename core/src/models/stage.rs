@@ -141,7 +141,7 @@ pub(super) fn seen(catalogue: &mut Catalogue, segment: &Segment) -> (Vec<String>
     let series = catalogue.directory.families.iter();
     let series = series.flat_map(|family| &family.series);
     let values = series
-        .map(|series| series.labels[0].value.clone())
+        .map(|series| series.labels[0].value.to_string())
         .collect();
     (values, catalogue.damage.len())
 }

@@ -27,6 +27,9 @@ pub struct Limits {
     /// Connections at a time.
     #[serde(deserialize_with = "within::<1, 65_536, _>")]
     pub max_connections: u32,
+    /// Scrapes at a time, each from its request until the client has taken the page.
+    #[serde(deserialize_with = "within::<1, 65_536, _>")]
+    pub max_scrapes: u32,
     /// Bytes of a request's line and headers.
     #[serde(deserialize_with = "within::<8_192, 1_048_576, _>")]
     pub max_header_bytes: u32,
@@ -40,6 +43,7 @@ impl Default for Limits {
             response_timeout: Duration::from_secs(30),
             connection_timeout: Duration::from_secs(3600),
             max_connections: 128,
+            max_scrapes: 40,
             max_header_bytes: 16 * 1024,
         }
     }
@@ -53,6 +57,7 @@ impl Limits {
         over(&mut self.response_timeout, given.response_timeout);
         over(&mut self.connection_timeout, given.connection_timeout);
         self.max_connections = given.max_connections.unwrap_or(self.max_connections);
+        self.max_scrapes = given.max_scrapes.unwrap_or(self.max_scrapes);
         self.max_header_bytes = given.max_header_bytes.unwrap_or(self.max_header_bytes);
     }
 }

@@ -21,6 +21,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Arguments;
+use crate::rules::{Rules, Several};
 
 pub use access::Access;
 pub use fault::ConfigError;
@@ -40,6 +41,8 @@ pub struct Config {
     pub segments: Segments,
     /// How pages are written.
     pub pages: PageOptions,
+    /// Which series are shown, and how.
+    pub series: Rules,
     /// Where to listen.
     pub listen: Listen,
     /// What a client may do.
@@ -64,6 +67,13 @@ impl Config {
         };
         config.segments.overlay(arguments);
         config.pages.overlay(arguments);
+        if let Some(merge) = arguments.merge_segments {
+            config.series.segments = if merge {
+                Several::Merge
+            } else {
+                Several::Label
+            };
+        }
         config.listen.overlay(arguments);
         config.limits.overlay(&arguments.limits);
         config.access.overlay(&arguments.access);
@@ -83,7 +93,10 @@ impl Config {
     pub(crate) fn has_pages_of(&self, other: &Config) -> bool {
         let front = Config {
             listen: other.listen.clone(),
-            limits: other.limits,
+            limits: Limits {
+                max_scrapes: self.limits.max_scrapes,
+                ..other.limits
+            },
             access: other.access.clone(),
             web: other.web.clone(),
             push: other.push.clone(),

@@ -19,7 +19,7 @@ use super::model::{self, Family, Metric, Time};
 use super::queue::Request;
 use super::{Moment, Verdict, defaults};
 use crate::config::Receiver;
-use crate::gzip;
+use crate::pack::gzip;
 
 /// Headers that every request has.
 pub(crate) const HEADERS: [(&str, &str); 2] = [
@@ -354,7 +354,7 @@ impl Batch {
         let message = ExportMetricsServiceRequest {
             resource_metrics: vec![resource],
         };
-        let body = gzip::pack(&message.encode_to_vec());
+        let body = gzip(&message.encode_to_vec());
         self.requests.push(Request::new(body, points));
     }
 }

@@ -148,7 +148,7 @@ fn series(series: &tachograph::Series) -> Series {
     let labels = series.labels.iter();
     Series {
         labels: labels
-            .map(|label| (label.name.to_string(), label.value.clone()))
+            .map(|label| (label.name.to_string(), label.value.to_string()))
             .collect(),
         created_unix_nanos: series.created_unix_nanos,
     }

@@ -75,7 +75,7 @@ impl Labels {
         Labels(
             labels
                 .iter()
-                .map(|label| (label.name.to_string(), label.value.clone()))
+                .map(|label| (label.name.to_string(), label.value.to_string()))
                 .collect(),
         )
     }

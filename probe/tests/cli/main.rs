@@ -5,6 +5,7 @@ mod dumps;
 mod failures;
 mod health;
 mod help;
+mod lint;
 mod maintenance;
 mod matrix;
 mod story;

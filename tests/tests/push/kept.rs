@@ -165,7 +165,9 @@ fn prometheus_keeps_native_histograms() {
 fn victoria_metrics_keeps_what_is_written() {
     let scratch = Scratch::new();
     let (_writer, jobs) = fill(&scratch.segment());
-    let victoria = Server::victoria_metrics(&scratch.path("victoria"));
+    let folder = scratch.path("victoria");
+    std::fs::create_dir(&folder).unwrap();
+    let victoria = Server::victoria_metrics(None, &folder);
     let _pusher = Pusher::start(&scratch.segment(), &remote_write(&victoria, ""));
     await_all(&victoria, &CLASSIC);
     end(&victoria, &jobs);

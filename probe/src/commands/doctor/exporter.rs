@@ -70,7 +70,7 @@ fn bounds(before: &Snapshot, after: &Snapshot) -> Vec<Bounds> {
             let after = after.and_then(|at| number(later[at].value));
             if let (Some(before), Some(after)) = (number(series.value), after) {
                 let labels = series.series.labels.iter();
-                let labels = labels.map(|label| (label.name.to_string(), label.value.clone()));
+                let labels = labels.map(|label| (label.name.to_string(), label.value.to_string()));
                 all.push(Bounds {
                     key: page::key(&name, labels.collect()),
                     name: name.clone(),
