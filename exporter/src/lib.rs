@@ -32,6 +32,7 @@ mod own;
 mod page;
 mod plan;
 pub mod protobuf;
+mod push;
 mod rate;
 pub mod report;
 mod routes;
@@ -52,6 +53,7 @@ pub use front::Front;
 pub use landing::landing_page;
 pub use own::push_own_metrics;
 pub use plan::Conflict;
+pub use push::PushReport;
 pub use status::{FrontReport, Refusal};
 
 /// Tells the operator something, on a line of its own.

@@ -1,5 +1,7 @@
 //! The exporter's metrics about itself and about the health of its segments.
 
+mod push;
+
 use std::time::UNIX_EPOCH;
 
 use tachograph::{LossClass, Number, Removals};
@@ -169,6 +171,7 @@ impl<'a> Own<'a> {
                 }
             },
         );
+        self.pushes();
         self.refusals();
         self.family(
             "tachograph_exporter_scrape_duration_seconds",
@@ -401,6 +404,7 @@ mod tests {
     use tachograph::{Losses, TableFill};
 
     use super::*;
+    use crate::push::PushReport;
     use crate::report::{ConflictReport, SegmentReport};
     use crate::status::FrontReport;
 
@@ -444,6 +448,12 @@ mod tests {
                 config_read_at: UNIX_EPOCH + Duration::from_millis(1500),
                 ..FrontReport::default()
             },
+            pushes: vec![PushReport {
+                receiver: "http://x".into(),
+                protocol: "otlp",
+                queue_bytes: 5,
+                ..PushReport::default()
+            }],
             scrapes: 4,
             duration: Duration::from_micros(1500),
         }
@@ -466,6 +476,8 @@ mod tests {
             "tachograph_damaged_records{segment=\"a\"} 0",
             "tachograph_exporter_conflicts{segment=\"a\"} 1",
             "tachograph_exporter_conflicts{segment=\"b\\\"\"} 0",
+            "tachograph_exporter_push_queue_bytes{receiver=\"http://x\",protocol=\"otlp\"} 5",
+            "tachograph_exporter_push_requests_total{receiver=\"http://x\",protocol=\"otlp\",outcome=\"unanswered\"} 0",
             "tachograph_exporter_scrape_duration_seconds 0.0015",
             "tachograph_exporter_scrapes_total 4",
             "tachograph_family_overflowed_total{segment=\"a\",family=\"requests_total\"} 3",

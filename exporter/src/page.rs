@@ -137,6 +137,7 @@ impl Scraper {
             conflicts,
             segments: readings.iter().map(report_on).collect(),
             front: self.status.report(),
+            pushes: self.status.pushes(),
             scrapes: self.scrapes,
             duration: start.elapsed(),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tachograph::{Losses, Removals, Snapshot, TableFill};
 
+use crate::push::PushReport;
 use crate::status::FrontReport;
 
 /// One scrape, without the values.
@@ -18,6 +19,8 @@ pub struct Report {
     pub conflicts: Vec<ConflictReport>,
     /// What the front has seen.
     pub front: FrontReport,
+    /// What became of what was pushed.
+    pub pushes: Vec<PushReport>,
     /// How many pages were rendered, this one included.
     pub scrapes: u64,
     /// How long it took to read the segments and to render their families.

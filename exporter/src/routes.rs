@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use crate::config::PageOptions;
 use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
-use crate::page::Pages;
+use crate::page::{Page, Pages};
 use crate::source::Sources;
 use crate::status::Status;
 
@@ -37,6 +37,11 @@ impl Routes {
     /// Attaches what can be attached before anybody asks.
     pub(crate) async fn look(&self) {
         self.pages.why_not_ready().await;
+    }
+
+    /// The page of now, in protobuf.
+    pub(crate) async fn protobuf(&self) -> Option<Page> {
+        self.pages.get(Format::Protobuf, Coding::Identity).await
     }
 
     pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Answer {

@@ -95,10 +95,7 @@ impl Server {
             jobs.join(", ")
         );
         std::fs::write(&config, text).expect("room for a file");
-        // Somebody else could take the port before the server does; then its start fails, and the test.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        drop(listener);
+        let address = free_address();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -113,6 +110,31 @@ impl Server {
             .expect("`prometheus` is installed; ./check does it");
         Server { child, address }
     }
+
+    /// Starts a VictoriaMetrics server that keeps its files in `folder`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn victoria_metrics(folder: &Path) -> Server {
+        let address = free_address();
+        let child = Command::new("victoria-metrics")
+            .arg(format!("-httpListenAddr={address}"))
+            .arg(format!("-storageDataPath={}", folder.display()))
+            .args(["-loggerLevel=ERROR", "-search.latencyOffset=0s"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("`victoria-metrics` is installed; ./check does it");
+        Server { child, address }
+    }
+}
+
+/// An address at which nobody listens. Somebody else could take it before the test does, which then fails.
+///
+/// # Panics
+/// When no port is free.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 /// A program of this workspace: named by the environment, or beside the tests.
@@ -129,7 +151,7 @@ pub fn program(name: &str, variable: &str) -> PathBuf {
     )
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
+pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
     let from = line.find("127.0.0.1:")?;
     let rest = &line[from..];
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
@@ -140,7 +162,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 ///
 /// # Panics
 /// When it cannot be started.
-pub fn run(mut command: Command, input: &str) -> Output {
+pub fn run(mut command: Command, input: impl AsRef<[u8]> + Send) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -151,7 +173,7 @@ pub fn run(mut command: Command, input: &str) -> Output {
     let mut errors = child.stderr.take().expect("a pipe");
     thread::scope(|scope| {
         // It may end before it has read all.
-        scope.spawn(move || pipe.write_all(input.as_bytes()));
+        scope.spawn(move || pipe.write_all(input.as_ref()));
         let stderr = scope.spawn(move || {
             let mut text = Vec::new();
             errors.read_to_end(&mut text).map(|_| text)
