@@ -3,13 +3,16 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tachograph::{Buckets, GaugeMode, SegmentOptions, Unit};
+use tachograph::{Buckets, GaugeMode, SegmentOptions, SpanContext, Unit};
 use tachograph_tests::eventually;
 use tachograph_tests::pusher::Pusher;
 use tachograph_tests::receiver::{Received, Receiver, Reply};
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server::{python, run};
 use tachograph_tests::worker::PATIENCE;
+
+/// Its ids are in base64 where the messages are shown as JSON.
+const SPAN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn decode(request: &Received) -> Value {
     let mut command = Command::new(python());
@@ -48,8 +51,11 @@ fn fill(scratch: &Scratch) -> tachograph::Writer {
     let depth = writer.gauge("depth", "Depth").mode(GaugeMode::Max);
     depth.register().unwrap().set(-3);
     let waits = writer.histogram("wait_seconds", "Waits");
-    let waits = waits.unit(Unit::NANOSECONDS).register().unwrap();
-    for millis in 1..=1000 {
+    let waits = waits.unit(Unit::NANOSECONDS).exemplars();
+    let waits = waits.register().unwrap();
+    let span = SpanContext::from_traceparent(SPAN).unwrap();
+    waits.record_with_exemplar(1_000_000, &span);
+    for millis in 2..=1000 {
         waits.record(millis * 1_000_000);
     }
     waits.record(0);
@@ -151,6 +157,12 @@ fn python_reads_what_is_pushed() {
         (&json!("1001"), &json!("1"))
     );
     assert_eq!((&point["sum"], &point["scale"]), (&json!(500.5), &json!(4)));
+    let exemplar = &point["exemplars"][0];
+    assert_eq!(
+        (&exemplar["traceId"], &exemplar["spanId"]),
+        (&json!("S/kvNXezTaajzpKdDg5HNg=="), &json!("APBnqgupArc="))
+    );
+    assert_eq!(exemplar["asDouble"], 0.001);
     // All are below two seconds; half of them below half a second, to a bucket.
     assert_eq!(below(point, 2.0), 1001.0);
     let half = below(point, 0.5);
