@@ -94,9 +94,10 @@ impl Terminal {
     }
 
     pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
-        self.master.resize(size(columns, rows)).unwrap();
+        // As terminals do: what is drawn for the new size meets a screen of that size.
         let mut seen = self.screen.lock().unwrap();
         seen.parser.screen_mut().set_size(rows, columns);
+        self.master.resize(size(columns, rows)).unwrap();
     }
 
     pub(crate) fn text(&self) -> String {
