@@ -246,6 +246,7 @@ fn remedy(loss: Loss) -> &'static str {
         }
         Loss::Unwritable => "find who changes the file; remove it and restart its writers",
         Loss::LabelTooLong => "shorten the label's values",
+        Loss::FamilyRemoved => "declare the family again where it is still used",
         _ => "see docs/OPERATIONS.md",
     }
 }
