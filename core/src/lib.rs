@@ -102,6 +102,7 @@ mod segment;
 mod sets;
 mod shape;
 mod snapshot;
+mod split;
 mod supply;
 #[cfg(not(all(test, loom)))]
 mod sweeper;
@@ -150,6 +151,7 @@ pub use snapshot::{
     Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
     ProcessValue, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
 };
+pub use split::{Shard, Split};
 #[cfg(not(all(test, loom)))]
 pub use sweeper::Sweeper;
 #[cfg(feature = "derive")]

@@ -18,6 +18,7 @@ use crate::process as slots;
 use crate::proof::pause;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Removals, SegmentInfo, Snapshot, TableFill, Value};
+use crate::split::Split;
 use crate::sync::Ordering;
 use crate::values::{self, Living, Pass};
 use crate::{create, lock};
@@ -85,6 +86,33 @@ impl Reader {
         };
         self.segment.check()?;
         Ok(snapshot)
+    }
+
+    /// What the value of one series is made of at this moment; labels in any order. `None` where there is no
+    /// such series, or the file has holes where it should not.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] where the file was truncated: attach again.
+    pub fn split(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<Option<Split>, Error> {
+        self.segment.check()?;
+        if !self.refresh().map_err(|error| self.changed(&error))? {
+            return Ok(None);
+        }
+        let place = self.catalogue.directory.place(name, labels);
+        let Some(source) = place.and_then(|place| self.catalogue.sources.get(place)) else {
+            return Ok(None);
+        };
+        let (_, living) = self.processes(&self.segment);
+        let pass = Pass {
+            segment: &self.segment,
+            later: &self.segment,
+            counter_sums: &[],
+            living: &living,
+            bucket_counts: Vec::new(),
+        };
+        let split = pass.split(source);
+        self.segment.check()?;
+        Ok(Some(split))
     }
 
     /// Finds what has memory and brings the directory up to date; false where the file has holes instead.

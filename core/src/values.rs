@@ -7,6 +7,7 @@ use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
 use crate::snapshot::{Directory, Exemplar, Family, Number, Process, ProcessValue, Value};
+use crate::split::{Shard, Split};
 use crate::sync::{AtomicU64, Ordering, acquire, does};
 use crate::trace::{SpanId, TraceId};
 
@@ -195,6 +196,47 @@ impl Pass<'_> {
         let stride = placement.stride_pages as usize * PAGE_WORDS;
         span.chunks(stride)
             .map(|shard| &shard[..placement.cells.min(shard.len())])
+    }
+
+    /// What the value of one series is made of.
+    pub(crate) fn split(&self, source: &Source) -> Split {
+        let count = |cells: &[AtomicU64]| {
+            let words = cells.iter().map(|cell| cell.load(Ordering::Relaxed));
+            Number::Unsigned(words.fold(0, u64::wrapping_add))
+        };
+        match source.kind {
+            Kind::Counter => self.split_shards(source, |cells| count(&cells[..1])),
+            Kind::CounterF64 => self.split_shards(source, |cells| {
+                Number::Float(f64::from_bits(cells[0].load(Ordering::Relaxed)))
+            }),
+            Kind::Histogram => {
+                self.split_shards(source, |cells| count(&cells[histogram_cell::BUCKETS..]))
+            }
+            Kind::Info => self.split_processes(source, Integer),
+            Kind::Gauge(mode) | Kind::StateSet(mode) if mode.is_living() => {
+                self.split_processes(source, Integer)
+            }
+            Kind::GaugeF64(mode) if mode.is_living() => self.split_processes(source, Float),
+            Kind::Gauge(_) | Kind::GaugeF64(_) | Kind::StateSet(_) => Split::Whole,
+        }
+    }
+
+    fn split_shards(&self, source: &Source, value: impl Fn(&[AtomicU64]) -> Number) -> Split {
+        let shards = Self::shards(self.segment, source);
+        let shard = |(place, cells)| Shard::at(place, source.placement.cpus, value(cells));
+        Split::Shards((0..).zip(shards).map(shard).collect())
+    }
+
+    fn split_processes<A: GaugeArithmetic>(&self, source: &Source, arithmetic: A) -> Split {
+        let set = self.living.iter().filter_map(|living| {
+            let word = living.cell(source.cells.own);
+            (word != gauge_word::ABSENT).then(|| ProcessValue {
+                slot: living.slot,
+                pid: living.pid,
+                value: arithmetic.number(word),
+            })
+        });
+        Split::Processes(set.collect())
     }
 
     fn float_sum(&self, source: &Source) -> f64 {

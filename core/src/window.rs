@@ -118,6 +118,18 @@ pub struct Distribution {
     reason = "the values are floats in base units"
 )]
 impl Distribution {
+    /// The distribution with `counts[i]` values in bucket `i` of `buckets`, and their sum, as recorded; `scale`
+    /// leads to base units. Counts beyond the layout are left out.
+    pub fn new(buckets: Buckets, scale: Scale, mut counts: Vec<u64>, sum: u128) -> Distribution {
+        counts.resize(buckets.count(), 0);
+        Distribution {
+            buckets,
+            scale,
+            counts,
+            sum,
+        }
+    }
+
     /// How many values there are.
     pub fn count(&self) -> u64 {
         self.counts

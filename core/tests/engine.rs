@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tachograph::{
     Buckets, Error, GaugeMode, Loss, Number, Outcome, Reader, SegmentOptions, Sharding, Snapshot,
-    Unit, ValueView, Writer,
+    Split, Unit, ValueView, Writer,
 };
 
 struct Folder(tempfile::TempDir);
@@ -553,4 +553,44 @@ fn permissions_are_the_ones_asked_for() {
         mode(SegmentOptions::new().group(nix::unistd::getegid().as_raw())),
         0o660
     );
+}
+
+#[test]
+fn a_value_falls_into_its_parts() {
+    let folder = Folder::new();
+    let writer = folder.options().attach().unwrap();
+    let requests = writer.counter("requests_total", "Requests");
+    let requests = requests.label("method", "get").register().unwrap();
+    requests.add(42);
+    let cpu = writer.counter_f64("cpu_seconds_total", "Time");
+    cpu.unit(Unit::SECONDS).register().unwrap().add(0.5);
+    let times = writer.histogram("times", "Times").register().unwrap();
+    times.record_n(7, 3);
+    writer.gauge("jobs", "Jobs").register().unwrap().set(-5);
+    let lasting = writer.gauge("best", "Best").mode(GaugeMode::LastingMax);
+    lasting.register().unwrap().set(9);
+    let mut reader = Reader::attach(folder.path()).unwrap();
+    let shards = reader.snapshot().unwrap().segment;
+    let shards = (shards.cpu_shards + shards.fallback_shards) as usize;
+    let mut sum = |name: &str, labels: &[(&str, &str)]| match reader.split(name, labels).unwrap() {
+        Some(Split::Shards(parts)) => {
+            assert_eq!(parts.len(), shards, "{name}");
+            parts.iter().map(|part| part.value.as_f64()).sum::<f64>()
+        }
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(sum("requests_total", &[("method", "get")]), 42.0);
+    assert_eq!(sum("cpu_seconds_total", &[]), 0.5);
+    assert_eq!(sum("times", &[]), 3.0);
+    match reader.split("jobs", &[]).unwrap() {
+        Some(Split::Processes(values)) => {
+            assert_eq!(values.len(), 1);
+            assert_eq!(values[0].pid, std::process::id());
+            assert_eq!(values[0].value, Number::Signed(-5));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(reader.split("best", &[]).unwrap(), Some(Split::Whole));
+    assert_eq!(reader.split("requests_total", &[]).unwrap(), None);
+    assert_eq!(reader.split("nosuch", &[]).unwrap(), None);
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header;
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::Notify;
 
 use crate::config::{Config, ConfigError};
 use crate::live::Live;
@@ -29,6 +30,8 @@ pub struct Front {
     pub(crate) status: Arc<Status>,
     pub(crate) manager: Manager,
     complaints: Mutex<HashSet<String>>,
+    /// Told when another configuration answers.
+    pub(crate) exchanged: Notify,
     /// Held while the configuration is exchanged.
     turn: Mutex<()>,
 }
@@ -54,6 +57,7 @@ impl Front {
             status,
             manager: Manager::from_environment(),
             complaints: Mutex::default(),
+            exchanged: Notify::new(),
             turn: Mutex::default(),
         })
     }
@@ -115,6 +119,7 @@ impl Front {
         *lock(&self.watched) = Watched::now(&config);
         let live = Live::new(config, Some(&old), &self.status)?;
         *lock(&self.live) = Arc::new(live);
+        self.exchanged.notify_one();
         Ok(())
     }
 

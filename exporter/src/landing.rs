@@ -27,6 +27,7 @@ pub fn landing_page(report: &Report) -> String {
     }
     push_conflicts(&mut page, report);
     push_refusals(&mut page, report);
+    push_receivers(&mut page, report);
     page.raw("</body></html>\n");
     page.0
 }
@@ -108,6 +109,36 @@ fn push_conflicts(page: &mut Html, report: &Report) {
             page.raw("</td>");
         }
         page.raw("</tr>");
+    }
+    page.raw("</table>\n");
+}
+
+fn push_receivers(page: &mut Html, report: &Report) {
+    if report.pushes.is_empty() {
+        return;
+    }
+    page.raw("<h2>Receivers of pushes</h2>\n<table><tr><th>Receiver</th><th>Protocol</th>");
+    page.raw(
+        "<th>Points sent</th><th>Points dropped</th><th>Bytes that wait</th><th>State</th></tr>",
+    );
+    for it in &report.pushes {
+        let tally = &it.tally;
+        page.raw("<tr><td>");
+        page.text(&it.receiver);
+        page.raw("</td><td>");
+        page.text(it.protocol);
+        page.raw("</td>");
+        page.number(tally.sent_points);
+        page.number(tally.lost_points.iter().sum());
+        page.number(it.queue_bytes);
+        page.raw("<td>");
+        let fault = tally.fault.as_ref().or(tally.refusal.as_ref());
+        page.text(match (fault, tally.last_success) {
+            (Some(fault), _) => fault,
+            (None, Some(_)) => "takes what is sent",
+            (None, None) => "has taken nothing yet",
+        });
+        page.raw("</td></tr>");
     }
     page.raw("</table>\n");
 }

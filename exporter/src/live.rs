@@ -10,6 +10,7 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::config::{Config, ConfigError, Header, Web};
 use crate::login::Logins;
 use crate::origin::Browsers;
+use crate::push::{self, Target};
 use crate::rate::Bucket;
 use crate::routes::{Answer, PLAIN, Routes, answer, with};
 use crate::source::Sources;
@@ -23,6 +24,7 @@ pub(crate) struct Live {
     pub(crate) routes: Arc<Routes>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) logins: Logins,
+    pub(crate) targets: Vec<Arc<Target>>,
     browsers: Browsers,
     bucket: Option<Bucket>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -51,7 +53,9 @@ impl Live {
                 Arc::new(Routes::new(sources, &config, Arc::clone(status)))
             }
         };
+        let old = old.map_or(&[][..], |old| &old.targets);
         Ok(Live {
+            targets: push::targets(&config.push, old)?,
             tls: tls.transpose()?,
             logins: Logins::new(&users, &config.access.bearer_token_files)?,
             browsers: Browsers::new(&config.access),

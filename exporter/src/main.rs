@@ -62,7 +62,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             what: "event loop",
             source,
         })?;
-    runtime.block_on(serve(arguments.clone()))
+    let ended = runtime.block_on(serve(arguments.clone()));
+    // A name that is still being looked up keeps nobody.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The exporter's metrics about itself and about the health of its segments.
 
+mod push;
+
 use std::time::UNIX_EPOCH;
 
 use tachograph::{LossClass, Number, Removals};
@@ -268,6 +270,7 @@ impl<'a> Own<'a> {
                 }
             },
         );
+        self.pushes();
         self.refusals();
         self.family(
             "tachograph_exporter_scrape_duration_seconds",
@@ -510,6 +513,7 @@ mod tests {
     use tachograph::{Losses, TableFill};
 
     use super::*;
+    use crate::push::PushReport;
     use crate::report::{Refusals, SegmentReport};
     use crate::status::FrontReport;
 
@@ -556,6 +560,12 @@ mod tests {
                 config_read_at: UNIX_EPOCH + Duration::from_millis(1500),
                 ..FrontReport::default()
             },
+            pushes: vec![PushReport {
+                receiver: "http://x".into(),
+                protocol: "otlp",
+                queue_bytes: 5,
+                ..PushReport::default()
+            }],
             scrapes: 4,
             refusals: Refusals { busy: 3, late: 1 },
             duration: Duration::from_micros(1500),
@@ -599,6 +609,8 @@ mod tests {
             "tachograph_exporter_conflicts{segment=\"a\",reason=\"unit\"} 1",
             "tachograph_exporter_conflicts{segment=\"a\",reason=\"type\"} 0",
             "tachograph_exporter_conflicts{segment=\"b\\\"\",reason=\"unit\"} 0",
+            "tachograph_exporter_push_queue_bytes{receiver=\"http://x\",protocol=\"otlp\"} 5",
+            "tachograph_exporter_push_requests_total{receiver=\"http://x\",protocol=\"otlp\",outcome=\"unanswered\"} 0",
             "tachograph_exporter_scrapes_refused_total{reason=\"busy\"} 3",
             "tachograph_exporter_scrapes_refused_total{reason=\"late\"} 1",
             "tachograph_exporter_scrape_duration_seconds 0.0015",

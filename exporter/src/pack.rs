@@ -1,4 +1,4 @@
-//! Pages compressed for the wire.
+//! Pages and pushes compressed for the wire.
 
 use std::io::Write;
 
@@ -21,7 +21,8 @@ pub(crate) fn pack(page: Bytes, coding: Coding) -> Bytes {
     }
 }
 
-fn gzip(page: &[u8]) -> Vec<u8> {
+/// `page` as gzip.
+pub(crate) fn gzip(page: &[u8]) -> Vec<u8> {
     let room = Vec::with_capacity(page.len() / 8);
     let mut encoder = GzEncoder::new(room, Compression::new(GZIP_LEVEL));
     let written = encoder.write_all(page).and_then(|()| encoder.finish());

@@ -9,6 +9,7 @@ use tachograph::{Losses, Removals, Snapshot, TableFill};
 
 use crate::plan::Cause;
 use crate::processes::Usage;
+use crate::push::PushReport;
 use crate::status::FrontReport;
 
 /// One scrape, without the values.
@@ -22,6 +23,8 @@ pub struct Report {
     pub taken: Vec<String>,
     /// What the front has seen.
     pub front: FrontReport,
+    /// What became of what was pushed.
+    pub pushes: Vec<PushReport>,
     /// How many pages were rendered, this one included.
     pub scrapes: u64,
     /// How long it took to read the segments and to render their families.

@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use crate::config::Config;
 use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
-use crate::page::{Form, Pages, Refusal};
+use crate::page::{Form, Page, Pages, Refusal};
 use crate::source::Sources;
 use crate::status::Status;
 use crate::wanted::Wanted;
@@ -44,6 +44,16 @@ impl Routes {
     /// Attaches what can be attached before anybody asks.
     pub(crate) async fn look(&self) {
         self.pages.why_not_ready().await;
+    }
+
+    /// The page of now, in protobuf.
+    pub(crate) async fn protobuf(&self) -> Option<Page> {
+        let form = Form {
+            format: Format::Protobuf,
+            coding: Coding::Identity,
+            wanted: Wanted::default(),
+        };
+        self.pages.made(form).await
     }
 
     pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Answer {

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::front::Front;
 use crate::listen::{Listener, Stream};
 use crate::log;
+use crate::push;
 use crate::status::Refusal;
 
 /// How long requests in flight may take once the server stops.
@@ -110,6 +111,7 @@ impl Server {
             .into_iter()
             .map(|listener| tokio::spawn(accept(listener, shared.clone())))
             .collect();
+        let pushing = tokio::spawn(push::run(Arc::clone(&front), shared.stop));
         tokio::select! {
             () = stop => {}
             () = front.manager.watch() => {}
@@ -125,6 +127,8 @@ impl Server {
         if tokio::time::timeout(DRAIN, all).await.is_err() {
             log("some requests did not finish in time; their connections are closed");
         }
+        // It has been at it all the while, and gives up by itself.
+        let _ = pushing.await;
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the front has seen, for the exporter's own metrics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+use crate::push::{PushReport, Target};
 
 /// Why a request or a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +63,25 @@ impl FrontReport {
 
 /// The one place where it is counted.
 #[derive(Debug, Default)]
-pub(crate) struct Status(Mutex<FrontReport>);
+pub(crate) struct Status {
+    front: Mutex<FrontReport>,
+    targets: Mutex<Vec<Arc<Target>>>,
+}
 
 impl Status {
     pub(crate) fn report(&self) -> FrontReport {
         *self.lock()
+    }
+
+    /// What became of what was pushed to the receivers of now.
+    pub(crate) fn pushes(&self) -> Vec<PushReport> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.iter().map(|target| target.report()).collect()
+    }
+
+    /// These are the receivers of now.
+    pub(crate) fn push_to(&self, targets: Vec<Arc<Target>>) {
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
     }
 
     pub(crate) fn refuse(&self, reason: Refusal) {
@@ -81,6 +97,6 @@ impl Status {
     }
 
     fn lock(&self) -> MutexGuard<'_, FrontReport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.front.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,7 +23,11 @@ impl Watched {
             .iter()
             .flat_map(TlsServer::files);
         let files = access.web_config.iter().chain(&access.bearer_token_files);
-        let files = files.chain(of_tls);
+        Watched::these(files.chain(of_tls))
+    }
+
+    /// `files`, as they look now.
+    pub(crate) fn these<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Watched {
         Watched(files.map(|file| (file.clone(), stamp(file))).collect())
     }
 

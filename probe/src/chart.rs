@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use tachograph::{Buckets, Family};
+use tachograph::{Buckets, Family, Scale};
 use unicode_width::UnicodeWidthStr;
 
 use crate::terminal::{Paint, Terminal};
@@ -27,10 +27,14 @@ pub(crate) struct Row {
 /// then a fraction of an octave or some octaves, and the same from one look to the next. What lies above
 /// the highest bound has a row of its own.
 pub(crate) fn rows(family: &Family, counts: &[u64]) -> Vec<Row> {
-    let Some(buckets) = &family.buckets else {
-        return Vec::new();
-    };
-    let scale = family.unit.scale();
+    match &family.buckets {
+        Some(buckets) => merged(buckets, family.unit.scale(), counts),
+        None => Vec::new(),
+    }
+}
+
+/// The same of buckets whose values become base units by `scale`.
+pub(crate) fn merged(buckets: &Buckets, scale: Scale, counts: &[u64]) -> Vec<Row> {
     merge(buckets, counts)
         .into_iter()
         .map(|(first, end, count)| Row {
@@ -86,6 +90,28 @@ pub(crate) fn write(
     out: &mut dyn Write,
     terminal: &Terminal,
 ) -> io::Result<()> {
+    for line in lines(rows, unit, units, terminal.width, terminal.utf8) {
+        let bar = terminal.paint(Paint::Good, &line.bar);
+        writeln!(out, "{}{bar}{}", line.range, line.count)?;
+    }
+    Ok(())
+}
+
+/// One line of a chart, in the parts that differ in colour.
+pub(crate) struct BarLine {
+    pub(crate) range: String,
+    pub(crate) bar: String,
+    pub(crate) count: String,
+}
+
+/// `rows` within `width` columns.
+pub(crate) fn lines(
+    rows: &[Row],
+    unit: &str,
+    units: Units,
+    width: usize,
+    utf8: bool,
+) -> Vec<BarLine> {
     let highest = rows.iter().map(|row| row.count).max().unwrap_or(0);
     let total: u64 = rows.iter().map(|row| row.count).sum();
     let labels: Vec<[String; 2]> = rows
@@ -95,24 +121,36 @@ pub(crate) fn write(
     let widest = |side: usize| labels.iter().map(|label| label[side].width()).max();
     let (lower_width, upper_width) = (widest(0).unwrap_or(0), widest(1).unwrap_or(0));
     let count_width = highest.to_string().len();
-    let dash = if terminal.utf8 { "–" } else { "-" };
+    let dash = if utf8 { "–" } else { "-" };
     // Two spaces before, one on each side of the dash, two between columns, six for the share.
     let taken = 2 + lower_width + 3 + upper_width + 2 + 2 + count_width + 2 + 6;
-    let room = terminal.width.saturating_sub(taken).clamp(8, BAR_MAX);
-    for (row, [lower, upper]) in rows.iter().zip(&labels) {
+    let room = width.saturating_sub(taken).clamp(8, BAR_MAX);
+    let rows = rows.iter().zip(&labels);
+    rows.map(|(row, [lower, upper])| {
         let lower_gap = " ".repeat(lower_width - lower.width());
         let upper_gap = " ".repeat(upper_width - upper.width());
-        let bar = bar(row.count, highest, room, terminal.utf8);
-        let bar_gap = " ".repeat(room.saturating_sub(bar.width()));
-        let bar = terminal.paint(Paint::Good, &bar);
+        let bar = bar(row.count, highest, room, utf8);
+        let gap = " ".repeat(room.saturating_sub(bar.width()));
         let share = units::percent(as_f64(row.count) / as_f64(total.max(1)));
-        writeln!(
-            out,
-            "  {lower_gap}{lower} {dash} {upper_gap}{upper}  {bar}{bar_gap}  {:>count_width$}  {share:>6}",
-            row.count
-        )?;
-    }
-    Ok(())
+        BarLine {
+            range: format!("  {lower_gap}{lower} {dash} {upper_gap}{upper}  "),
+            bar,
+            count: format!("{gap}  {:>count_width$}  {share:>6}", row.count),
+        }
+    })
+    .collect()
+}
+
+/// A bar as long, in at most `room` columns, as `value` is of `most`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and a million"
+)]
+pub(crate) fn share(value: f64, most: f64, room: usize, utf8: bool) -> String {
+    const PARTS: u64 = 1_000_000;
+    let share = (value / most).clamp(0.0, 1.0);
+    bar((share * as_f64(PARTS)) as u64, PARTS, room, utf8)
 }
 
 pub(crate) fn label(bound: f64, unit: &str, units: Units) -> String {

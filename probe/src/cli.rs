@@ -86,6 +86,15 @@ pub(crate) enum Command {
     /// Print values and rates per second, again and again
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Watch),
+    /// Show everything on a full screen, live
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(Top),
+    /// Record what a segment holds into a file of bounded size
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(Record),
+    /// Show a recording on a full screen
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
     /// Show distributions: percentiles, a chart, files for other tools
     #[command(after_help = hist::EXAMPLES)]
     Hist(Hist),
@@ -239,6 +248,78 @@ pub(crate) struct Watch {
     /// Print nothing, for the exit status alone
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  tachograph-probe top
+  tachograph-probe top 'http_*' --interval 200ms
+  tachograph-probe top --replay night.tape
+
+Press ? for the keys.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// Time between two looks: 100ms to 10s
+    #[arg(long, short, default_value = "1s", value_parser = parse_pace, value_name = "TIME")]
+    pub(crate) interval: Duration,
+    /// Show a recording instead of the segment
+    #[arg(long, value_name = "FILE", conflicts_with = "segment")]
+    pub(crate) replay: Option<PathBuf>,
+}
+
+/// A time between two looks at which people can follow.
+fn parse_pace(text: &str) -> Result<Duration, String> {
+    let pace = units::parse_duration(text)?;
+    if (Duration::from_millis(100)..=Duration::from_secs(10)).contains(&pace) {
+        Ok(pace)
+    } else {
+        Err("give a time from 100ms to 10s".into())
+    }
+}
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  tachograph-probe record night.tape
+  tachograph-probe record crash.tape --interval 100ms --size 256MiB
+  tachograph-probe replay night.tape
+
+The newest looks are kept when the file is full. A recorder that is killed
+leaves a readable file.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    /// The file; it must not be there yet
+    pub(crate) file: PathBuf,
+    /// Time between two looks: 100ms, 1s, 1m
+    #[arg(long, short, default_value = "1s", value_parser = units::parse_duration, value_name = "TIME")]
+    pub(crate) interval: Duration,
+    /// The file's size at most: 512KiB, 64MiB, 1GiB
+    #[arg(long, default_value = "64MiB", value_parser = units::parse_size, value_name = "SIZE")]
+    pub(crate) size: u64,
+    /// Stop after so many looks
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  tachograph-probe replay night.tape
+  tachograph-probe replay night.tape 'http_*'
+
+Press space to play, [ and ] to step, ? for all keys.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A file that `record` wrote
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
 }
 
 const PROCS_EXAMPLES: &str = "\

@@ -1,6 +1,6 @@
 //! Which families and series a command shows: any of its selectors, and all of its `--label`s.
 
-use tachograph::{Family, Series};
+use tachograph::{Family, Kind, Series};
 
 use crate::selector::{Matcher, Part, Selector};
 
@@ -37,10 +37,15 @@ impl Filter {
 
     /// What is shown of `family`, if anything. A family that is named as a whole is shown as a whole.
     pub(crate) fn admit(&self, family: &Family) -> Option<Admission<'_>> {
+        self.admit_named(&family.name, family.kind == Kind::Histogram)
+    }
+
+    /// The same of a family of which no more is known.
+    pub(crate) fn admit_named(&self, family: &str, is_histogram: bool) -> Option<Admission<'_>> {
         let mut part = Part::Whole;
         let mut selectors = Vec::new();
         for selector in &self.selectors {
-            let Some(meant) = selector.part_of(family) else {
+            let Some(meant) = selector.part_of(family, is_histogram) else {
                 continue;
             };
             let is_first = selectors.is_empty();

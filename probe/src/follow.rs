@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tachograph::Snapshot;
+use tachograph::{Snapshot, Split};
 
 use crate::failure::Failure;
 use crate::source::Source;
@@ -60,6 +60,11 @@ impl Follower {
                 (None, is_news.then(|| format!("waiting: {trouble}")))
             }
         }
+    }
+
+    /// What the value of one series is made of, while there is a segment.
+    pub(crate) fn split(&mut self, name: &str, labels: &[(&str, &str)]) -> Option<Split> {
+        self.source.as_mut()?.split(name, labels)
     }
 
     /// Why there was nothing to look at, at the last look.

@@ -14,6 +14,7 @@ mod failure;
 mod filter;
 mod findings;
 mod follow;
+mod frame;
 mod glob;
 mod hlog;
 mod lint;
@@ -25,7 +26,9 @@ mod selector;
 mod source;
 mod svg;
 mod table;
+mod tape;
 mod terminal;
+mod top;
 mod units;
 mod views;
 
@@ -63,6 +66,9 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ls(arguments) => commands::ls::run(&arguments, context),
         Command::Get(arguments) => commands::get::run(arguments, context),
         Command::Watch(arguments) => commands::watch::run(&arguments, context),
+        Command::Top(arguments) => commands::top::run(arguments, context),
+        Command::Record(arguments) => commands::record::run(&arguments, context),
+        Command::Replay(arguments) => commands::top::replay(arguments, context),
         Command::Hist(arguments) => commands::hist::run(&arguments, context),
         Command::Diff(arguments) => commands::diff::run(&arguments, context),
         Command::Procs => commands::procs::run(context),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use tachograph::{Error, Reader, Snapshot};
+use tachograph::{Error, Reader, Snapshot, Split};
 
 use crate::dumped;
 use crate::failure::Failure;
@@ -32,6 +32,14 @@ impl Source {
         match self {
             Source::Segment(reader) => reader.snapshot().map_err(Failure::Segment),
             Source::Dump(snapshot) => Ok((**snapshot).clone()),
+        }
+    }
+
+    /// What the value of one series is made of; a dump does not tell.
+    pub(crate) fn split(&mut self, name: &str, labels: &[(&str, &str)]) -> Option<Split> {
+        match self {
+            Source::Segment(reader) => reader.split(name, labels).ok()?,
+            Source::Dump(_) => None,
         }
     }
 

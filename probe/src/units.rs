@@ -155,6 +155,25 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `4096`, `512KiB`, `64MiB`, `1GiB`: a size of at least 64 KiB.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[number.len()..] {
+        "" | "B" => 1,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        _ => return Err("give a size with KiB, MiB or GiB".into()),
+    };
+    let count: u64 = number
+        .parse()
+        .map_err(|_| "give a size such as 64MiB or 1GiB")?;
+    match count.checked_mul(unit) {
+        Some(bytes) if bytes >= 64 << 10 => Ok(bytes),
+        _ => Err("give a size of 64KiB or more".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +257,24 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "0", "-1s", "1d", "nan", "inf", "s", "9999h", "1 s x"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("1G"), Ok(1 << 30));
+        assert_eq!(parse_size("65536"), Ok(65_536));
+        for wrong in [
+            "",
+            "1",
+            "-1M",
+            "1MB",
+            "64 MiB",
+            "99999999999999999999",
+            "99999999999G",
+        ] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod offline;
 pub mod page;
 #[cfg(not(target_env = "musl"))]
 pub mod play;
+pub mod pusher;
+pub mod receiver;
 pub mod scenario;
 pub mod scrape;
 pub mod scratch;

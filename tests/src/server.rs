@@ -67,28 +67,6 @@ impl Server {
         server
     }
 
-    /// Starts a VictoriaMetrics server that scrapes `target` each second and keeps its files in `folder`.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub fn victoria_metrics(target: SocketAddr, folder: &Path) -> Server {
-        let (config, address) = scraping(&[job(target)], folder);
-        let child = Command::new("victoria-metrics")
-            .arg(format!("-promscrape.config={}", config.display()))
-            .arg(format!(
-                "-storageDataPath={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("-httpListenAddr={address}"))
-            // Otherwise it answers with values of half a minute ago.
-            .args(["-search.latencyOffset=1ms", "-search.disableCache"])
-            .args(["-loggerLevel=ERROR", "-memory.allowedPercent=5"])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("`victoria-metrics` is installed; ./check does it");
-        Server { child, address }
-    }
-
     /// Starts a Prometheus server that scrapes `target` each second and keeps its files in `folder`.
     ///
     /// # Panics
@@ -126,6 +104,47 @@ impl Server {
             .expect("`prometheus` is installed; ./check does it");
         Server { child, address }
     }
+
+    /// Starts a VictoriaMetrics server that keeps its files in `folder`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn victoria_metrics(folder: &Path) -> Server {
+        Server::victoria_metrics_with(&[], free_address(), folder)
+    }
+
+    /// Starts a VictoriaMetrics server that scrapes `target` each second and keeps its files in `folder`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn victoria_metrics_scraping(target: SocketAddr, folder: &Path) -> Server {
+        let (config, address) = scraping(&[job(target)], folder);
+        let config = format!("-promscrape.config={}", config.display());
+        Server::victoria_metrics_with(&[config], address, &folder.join("data"))
+    }
+
+    fn victoria_metrics_with(arguments: &[String], address: SocketAddr, data: &Path) -> Server {
+        let child = Command::new("victoria-metrics")
+            .args(arguments)
+            .arg(format!("-httpListenAddr={address}"))
+            .arg(format!("-storageDataPath={}", data.display()))
+            // Otherwise it answers with values of half a minute ago.
+            .args(["-search.latencyOffset=1ms", "-search.disableCache"])
+            .args(["-loggerLevel=ERROR", "-memory.allowedPercent=5"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("`victoria-metrics` is installed; ./check does it");
+        Server { child, address }
+    }
+}
+
+/// An address at which nobody listens. Somebody else could take it before the test does, which then fails.
+///
+/// # Panics
+/// When no port is free.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 /// The job of a server that scrapes `target`.
@@ -141,10 +160,7 @@ fn scraping(jobs: &[String], folder: &Path) -> (PathBuf, SocketAddr) {
         jobs.join(", ")
     );
     std::fs::write(&config, text).expect("room for a file");
-    // Somebody else could take the port before the server does; then its start fails, and the test.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    (config, address)
+    (config, free_address())
 }
 
 /// A program of this workspace: named by the environment, or beside the tests.
@@ -161,7 +177,7 @@ pub fn program(name: &str, variable: &str) -> PathBuf {
     )
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
+pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
     let from = line.find("127.0.0.1:")?;
     let rest = &line[from..];
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
@@ -172,7 +188,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 ///
 /// # Panics
 /// When it cannot be started.
-pub fn run(mut command: Command, input: &str) -> Output {
+pub fn run(mut command: Command, input: impl AsRef<[u8]> + Send) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -183,7 +199,7 @@ pub fn run(mut command: Command, input: &str) -> Output {
     let mut errors = child.stderr.take().expect("a pipe");
     thread::scope(|scope| {
         // It may end before it has read all.
-        scope.spawn(move || pipe.write_all(input.as_bytes()));
+        scope.spawn(move || pipe.write_all(input.as_ref()));
         let stderr = scope.spawn(move || {
             let mut text = Vec::new();
             errors.read_to_end(&mut text).map(|_| text)

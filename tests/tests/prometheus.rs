@@ -287,7 +287,7 @@ fn victoria_metrics_gives_the_values_back() {
     let exporter = Server::exporter(&scratch.segment());
     let folder = scratch.path("victoria");
     std::fs::create_dir(&folder).unwrap();
-    let victoria = Server::victoria_metrics(exporter.address, &folder);
+    let victoria = Server::victoria_metrics_scraping(exporter.address, &folder);
     let ask = |text: &str| query(victoria.address, text);
     eventually("VictoriaMetrics has scraped", PATIENCE, || {
         ask("level") == Some(-3.0)

@@ -64,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "host", "layout", "proof", "segment", "sync", "trace", "word",
         ],
     ),
+    ("split", &["snapshot"]),
     (
         "create",
         &[
@@ -212,6 +213,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "schema",
             "segment",
             "snapshot",
+            "split",
             "sync",
             "trace",
         ],
@@ -249,6 +251,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "proof",
             "segment",
             "snapshot",
+            "split",
             "sync",
             "values",
         ],

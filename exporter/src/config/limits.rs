@@ -63,7 +63,7 @@ impl Limits {
 }
 
 /// A number from `LEAST` to `MOST`.
-fn within<'a, const LEAST: u32, const MOST: u32, D: Deserializer<'a>>(
+pub(super) fn within<'a, const LEAST: u32, const MOST: u32, D: Deserializer<'a>>(
     input: D,
 ) -> Result<u32, D::Error> {
     let number = u32::deserialize(input)?;

@@ -9,6 +9,7 @@ mod fault;
 mod limits;
 mod listen;
 mod pages;
+mod push;
 mod secret;
 mod segments;
 pub(crate) mod time;
@@ -27,6 +28,7 @@ pub use fault::ConfigError;
 pub use limits::Limits;
 pub use listen::{Address, Listen, Mode};
 pub use pages::PageOptions;
+pub use push::{BasicAuth, Push, Receiver};
 pub use secret::Secret;
 pub use segments::Segments;
 pub use web::{ClientAuth, Curve, Header, HttpServer, RateLimit, TlsServer, TlsVersion, Web};
@@ -49,6 +51,8 @@ pub struct Config {
     pub access: Access,
     /// TLS and passwords.
     pub web: Web,
+    /// Where to push.
+    pub push: Push,
 }
 
 impl Config {
@@ -95,6 +99,7 @@ impl Config {
             },
             access: other.access.clone(),
             web: other.web.clone(),
+            push: other.push.clone(),
             ..self.clone()
         };
         front == *other
@@ -110,6 +115,7 @@ impl Config {
         config.listen.resolve(folder);
         config.access.resolve(folder);
         config.web.resolve(folder);
+        config.push.resolve(folder);
         if config.access.web_config.is_some() && config.web != Web::default() {
             let both = "`access.web_config` names a file in place of the section `web`; keep one of the two";
             return Err(ConfigError::new(both).in_file(file));

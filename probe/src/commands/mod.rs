@@ -10,6 +10,8 @@ pub(crate) mod get;
 pub(crate) mod hist;
 pub(crate) mod ls;
 pub(crate) mod procs;
+pub(crate) mod record;
 pub(crate) mod rm;
 pub(crate) mod texts;
+pub(crate) mod top;
 pub(crate) mod watch;

@@ -106,7 +106,7 @@ fn unmet(arguments: &Watch, last: Option<&Snapshot>) -> Result<(), Failure> {
 }
 
 /// Gets a message at Ctrl-C, and when the process is told to end.
-fn stop_signal() -> Result<Receiver<()>, Failure> {
+pub(super) fn stop_signal() -> Result<Receiver<()>, Failure> {
     let (sender, receiver) = mpsc::channel();
     let stop = move || {
         // The receiver is gone only when the command is ending anyway.
@@ -117,7 +117,7 @@ fn stop_signal() -> Result<Receiver<()>, Failure> {
     Ok(receiver)
 }
 
-fn is_stopped(stop: &Receiver<()>, due: Instant) -> bool {
+pub(super) fn is_stopped(stop: &Receiver<()>, due: Instant) -> bool {
     let wait = due.saturating_duration_since(Instant::now());
     stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout)
 }

@@ -1,0 +1,58 @@
+//! `record`: the looks at a segment, kept in a file.
+
+use std::io;
+use std::time::Instant;
+
+use crate::cli::Record;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::follow::Follower;
+use crate::frame::Eye;
+use crate::source;
+use crate::tape::TapeFile;
+use crate::units;
+
+use super::watch::{is_stopped, stop_signal};
+
+pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> {
+    let path = source::locate(context.segment.as_deref())?;
+    let mut follower = Follower::attach(path)?;
+    let stop = stop_signal()?;
+    let mut file = TapeFile::create(&arguments.file, arguments.size, arguments.overwrite)
+        .map_err(|error| failed(arguments, &error))?;
+    let mut eye = Eye::default();
+    let mut due = Instant::now();
+    let mut looks = 0u64;
+    loop {
+        let (snapshot, message) = follower.look();
+        if let Some(message) = message {
+            context.say(&message);
+        }
+        if let Some(snapshot) = snapshot {
+            file.push(&eye.see(&snapshot))
+                .map_err(|error| failed(arguments, &error))?;
+            looks += 1;
+        }
+        due = (due + arguments.interval).max(Instant::now());
+        if arguments.count == Some(looks) || is_stopped(&stop, due) {
+            break;
+        }
+    }
+    let file = arguments.file.display();
+    context.say(&format!("{looks} looks recorded in {file}"));
+    Ok(())
+}
+
+fn failed(arguments: &Record, error: &io::Error) -> Failure {
+    let file = arguments.file.display();
+    Failure::Message(match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            format!("{file} is there already; name another, or say --overwrite")
+        }
+        io::ErrorKind::FileTooLarge => format!(
+            "one look at this segment does not fit into an eighth of {}; give a larger --size",
+            units::size(arguments.size)
+        ),
+        _ => format!("cannot record to {file}: {error}"),
+    })
+}
