@@ -26,8 +26,8 @@ pub fn landing_page(report: &Report) -> String {
         push_segment(&mut page, segment);
     }
     push_conflicts(&mut page, report);
-    push_receivers(&mut page, report);
     push_refusals(&mut page, report);
+    push_receivers(&mut page, report);
     page.raw("</body></html>\n");
     page.0
 }

@@ -601,8 +601,6 @@ mod tests {
     fn every_family_is_there_in_order() {
         let page = page(Format::Text);
         for line in [
-            "tachograph_exporter_push_queue_bytes{receiver=\"http://x\",protocol=\"otlp\"} 5",
-            "tachograph_exporter_push_requests_total{receiver=\"http://x\",protocol=\"otlp\",outcome=\"unanswered\"} 0",
             "process_cpu_seconds_total{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} 1.5",
             "process_max_fds{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} +Inf",
             "process_resident_memory_bytes{segment=\"a\",process=\"web\",pid=\"12\",slot=\"3\"} 4096",
@@ -611,6 +609,8 @@ mod tests {
             "tachograph_exporter_conflicts{segment=\"a\",reason=\"unit\"} 1",
             "tachograph_exporter_conflicts{segment=\"a\",reason=\"type\"} 0",
             "tachograph_exporter_conflicts{segment=\"b\\\"\",reason=\"unit\"} 0",
+            "tachograph_exporter_push_queue_bytes{receiver=\"http://x\",protocol=\"otlp\"} 5",
+            "tachograph_exporter_push_requests_total{receiver=\"http://x\",protocol=\"otlp\",outcome=\"unanswered\"} 0",
             "tachograph_exporter_scrapes_refused_total{reason=\"busy\"} 3",
             "tachograph_exporter_scrapes_refused_total{reason=\"late\"} 1",
             "tachograph_exporter_scrape_duration_seconds 0.0015",

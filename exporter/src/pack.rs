@@ -1,4 +1,4 @@
-//! Pages compressed for the wire.
+//! Pages and pushes compressed for the wire.
 
 use std::io::Write;
 
@@ -21,6 +21,7 @@ pub(crate) fn pack(page: Bytes, coding: Coding) -> Bytes {
     }
 }
 
+/// `page` as gzip.
 pub(crate) fn gzip(page: &[u8]) -> Vec<u8> {
     let room = Vec::with_capacity(page.len() / 8);
     let mut encoder = GzEncoder::new(room, Compression::new(GZIP_LEVEL));

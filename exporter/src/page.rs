@@ -111,8 +111,8 @@ impl Pages {
         })
     }
 
-    /// The page that is being made, or else a new one.
-    async fn made(&self, form: Form) -> Option<Page> {
+    /// The page that is being made, or else a new one, whatever else is at work.
+    pub(crate) async fn made(&self, form: Form) -> Option<Page> {
         let shared = {
             let mut shared = lock(&self.shared);
             // What nobody waits for any more is not kept: there is no end of forms.

@@ -53,7 +53,7 @@ impl Routes {
             coding: Coding::Identity,
             wanted: Wanted::default(),
         };
-        self.pages.get(form, None).await.ok()
+        self.pages.made(form).await
     }
 
     pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Answer {

@@ -265,6 +265,13 @@ fn without_passes_it_serves_until_it_is_terminated() {
 fn workers_end_with_a_supervisor_that_is_killed() {
     let input = small_tree();
     let mut demo = Demo::start(input.path(), &[]);
+    // Those who have their name end with the supervisor whatever happens.
+    wait_until("the workers are ready", || {
+        demo.workers.iter().all(|pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+            name.is_ok_and(|name| name.trim() == "tachograph-demo")
+        })
+    });
     // A stopped worker does not see the end of its input.
     send(demo.workers[0], Signal::SIGSTOP);
     send(demo.child.id(), Signal::SIGKILL);

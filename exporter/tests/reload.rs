@@ -101,7 +101,7 @@ fn what_is_wrong_changes_nothing_and_is_told() {
 
 #[test]
 fn rules_for_series_are_those_of_now() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = folder.path().join("a.seg");
     let writer = tachograph::SegmentOptions::new().path(&path).attach();
     let jobs = writer.unwrap().counter("jobs_total", "Jobs").register();
