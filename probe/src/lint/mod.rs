@@ -29,7 +29,7 @@ Exit status: 0 no finding, 1 findings or an error, 2 wrong usage.";
 /// What is judged, and as what.
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
-    /// The page: http://HOST[:PORT][/PATH], a file, or - for standard input
+    /// The page: http://HOST:PORT/PATH, a file, or - for standard input
     #[arg(value_name = "URL|FILE|-")]
     pub(crate) page: String,
     /// The format to ask for and to judge by [default: what the page is]
