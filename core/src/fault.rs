@@ -204,6 +204,10 @@ mod tests {
 
     /// In a process of its own: what the test changes is the process's.
     #[test]
+    #[cfg_attr(
+        target_arch = "aarch64",
+        ignore = "an emulator does not start what it emulates"
+    )]
     fn a_fault_keeps_errno_when_a_page_cannot_be_laid() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "fault::tests::errno_is_kept"])
