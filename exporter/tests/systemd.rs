@@ -5,6 +5,7 @@ mod common;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,10 +19,9 @@ fn hear(socket: &UnixDatagram) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn it_says_how_it_goes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("notify");
+/// An exporter to start, and the socket on which it says how it goes.
+fn notified(folder: &Path) -> (UnixDatagram, Command) {
+    let path = folder.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(30)))
@@ -29,7 +29,14 @@ fn it_says_how_it_goes() {
     let mut command = command();
     command
         .args(["--listen", "127.0.0.1:0"])
-        .env("NOTIFY_SOCKET", &path);
+        .env("NOTIFY_SOCKET", path);
+    (socket, command)
+}
+
+#[test]
+fn it_says_how_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, command) = notified(folder.path());
     let mut exporter = Exporter::spawn(command, 1);
     let ready = hear(&socket);
     let address = &exporter.addresses[0];
@@ -51,16 +58,8 @@ fn it_says_how_it_goes() {
 #[test]
 fn it_feeds_the_watchdog() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
-    let mut command = command();
-    command
-        .args(["--listen", "127.0.0.1:0"])
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "200000");
+    let (socket, mut command) = notified(folder.path());
+    command.env("WATCHDOG_USEC", "200000");
     let _exporter = Exporter::spawn(command, 1);
     assert_eq!(hear(&socket)[0], "READY=1");
     for _ in 0..3 {

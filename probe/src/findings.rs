@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tachograph::{Family, FamilyView, Loss, LossClass, Recording, Snapshot, TableFill};
+use tachograph::{Damage, Family, FamilyView, Loss, LossClass, Recording, Snapshot, TableFill};
 
 use crate::terminal::printable;
 use crate::units;
@@ -85,6 +85,20 @@ impl Finding {
 pub(crate) fn is_nearly_full(table: &TableFill) -> bool {
     let percent = u128::from(table.used) * 100;
     percent > u128::from(table.capacity.max(1)) * u128::from(FULL_PERCENT)
+}
+
+/// What is damaged.
+pub(crate) fn damage(snapshot: &Snapshot) -> Vec<Finding> {
+    let damaged = |damage: &Damage| {
+        Finding::new(
+            Severity::Error,
+            "damage",
+            format!("{} {}", damage.table, damage.index),
+            printable(&damage.reason),
+            "find who writes to the file; remove it and restart its writers",
+        )
+    };
+    snapshot.damage.iter().map(damaged).collect()
 }
 
 /// All that a snapshot tells but damage, which `check` counts by record.

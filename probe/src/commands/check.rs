@@ -73,16 +73,6 @@ pub(crate) fn run(arguments: &Check, context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn damaged(damage: &DamageView) -> Finding {
-    Finding::new(
-        Severity::Error,
-        "damage",
-        format!("{} {}", damage.table, damage.index),
-        printable(&damage.reason),
-        "find who writes to the file; remove it and restart its writers",
-    )
-}
-
 fn unreadable(failure: &Failure, context: &Context) -> Failure {
     let error = failure.to_string();
     let document = Unreadable {
@@ -114,7 +104,7 @@ fn collect(snapshot: &Snapshot) -> Health {
     let damage = views::damage(snapshot);
     let mut findings = findings::of(snapshot);
     let warnings: Vec<String> = findings.iter().map(|found| found.what.clone()).collect();
-    findings.extend(damage.iter().map(damaged));
+    findings.extend(findings::damage(snapshot));
     let verdict = match (damage.is_empty(), warnings.is_empty()) {
         (false, _) => Verdict::Damaged,
         (true, false) => Verdict::Warning,

@@ -190,17 +190,7 @@ fn collect(
 impl Shown {
     fn new(family: &Family, taken: &Taken, begin_unix_nanos: u64) -> Option<Shown> {
         let distribution = taken.distribution(family)?;
-        let filled = taken.counts.iter().enumerate();
-        let filled = filled.filter(|&(_, &count)| count > 0);
-        let buckets: Vec<BucketView> = filled
-            .zip(distribution.buckets())
-            .map(|((index, _), (lower, upper, count))| BucketView {
-                index,
-                lower: Amount::Float(lower),
-                upper: Amount::Float(upper),
-                count,
-            })
-            .collect();
+        let buckets: Vec<BucketView> = BucketView::filled(&taken.counts, &distribution).collect();
         Some(Shown {
             name: family.name.clone(),
             unit: family.unit.base().to_owned(),

@@ -232,21 +232,29 @@ pub(crate) struct BucketView {
     pub(crate) count: u64,
 }
 
+impl BucketView {
+    /// The buckets of a distribution that are not empty; `counts` are those of all.
+    pub(crate) fn filled(
+        counts: &[u64],
+        distribution: &Distribution,
+    ) -> impl Iterator<Item = BucketView> {
+        let filled = counts.iter().enumerate();
+        let filled = filled.filter(|&(_, &count)| count > 0);
+        filled
+            .zip(distribution.buckets())
+            .map(|((index, _), (lower, upper, count))| BucketView {
+                index,
+                lower: Amount::Float(lower),
+                upper: Amount::Float(upper),
+                count,
+            })
+    }
+}
+
 impl HistogramView {
     fn new(family: &Family, view: tachograph::HistogramView<'_>) -> Option<HistogramView> {
         let distribution = view.distribution(family)?;
         let quantile = |q| distribution.quantile(q).map(Amount::Float);
-        let filled = view.counts.iter().enumerate();
-        let filled = filled.filter(|&(_, &count)| count > 0);
-        let buckets =
-            filled
-                .zip(distribution.buckets())
-                .map(|((index, _), (lower, upper, count))| BucketView {
-                    index,
-                    lower: Amount::Float(lower),
-                    upper: Amount::Float(upper),
-                    count,
-                });
         Some(HistogramView {
             count: distribution.count(),
             sum: if family.unit.scale().is_one() {
@@ -262,7 +270,7 @@ impl HistogramView {
             p99: quantile(0.99),
             p999: quantile(0.999),
             max: distribution.max().map(Amount::Float),
-            buckets: buckets.collect(),
+            buckets: BucketView::filled(view.counts, &distribution).collect(),
             rows: chart::rows(family, view.counts),
         })
     }

@@ -90,7 +90,7 @@ fn diagnose(arguments: &Doctor, context: &Context) -> Diagnosis {
         Err(failure) => return Diagnosis::new(&path, vec![place::unusable(&path, &failure)]),
     };
     let mut findings = findings::of(&snapshot);
-    findings.extend(values::damage(&snapshot));
+    findings.extend(findings::damage(&snapshot));
     findings.extend(values::processes(&snapshot));
     findings.extend(values::unset_gauges(&snapshot));
     if source.is_live() {

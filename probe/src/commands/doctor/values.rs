@@ -1,4 +1,4 @@
-//! What the values themselves tell: damage, dead processes, gauges that nobody sets.
+//! What the values themselves tell: dead processes, gauges that nobody sets.
 
 use tachograph::{FamilyView, Kind, Snapshot, ValueView};
 
@@ -7,19 +7,6 @@ use crate::terminal::printable;
 
 /// Names that are told at most.
 const NAMES_MAX: usize = 5;
-
-pub(super) fn damage(snapshot: &Snapshot) -> Vec<Finding> {
-    let told = |damage: &tachograph::Damage| {
-        Finding::new(
-            Severity::Error,
-            "damage",
-            format!("{} {}", damage.table, damage.index),
-            printable(&damage.reason),
-            "find who writes to the file; remove it and restart its writers",
-        )
-    };
-    snapshot.damage.iter().map(told).collect()
-}
 
 /// Slots of ended processes, and segments that nobody writes to.
 pub(super) fn processes(snapshot: &Snapshot) -> Vec<Finding> {

@@ -90,15 +90,19 @@ impl Look {
         }
     }
 
+    fn blocks(&self) -> [&'static str; 8] {
+        if self.terminal.utf8 {
+            BLOCKS
+        } else {
+            ASCII_BLOCKS
+        }
+    }
+
     /// The last `width` points as a line of bars from zero, or from the least one.
     pub(crate) fn spark(&self, points: &[f32], width: usize, from_zero: bool) -> String {
         let points = &points[points.len().saturating_sub(width)..];
         let (least, most) = range(points, from_zero);
-        let blocks = if self.terminal.utf8 {
-            BLOCKS
-        } else {
-            ASCII_BLOCKS
-        };
+        let blocks = self.blocks();
         let bars = points
             .iter()
             .map(|&point| match level(point, least, most, 8) {
@@ -118,11 +122,7 @@ impl Look {
     ) -> Vec<String> {
         let points = &points[points.len().saturating_sub(width)..];
         let (least, most) = range(points, from_zero);
-        let blocks = if self.terminal.utf8 {
-            BLOCKS
-        } else {
-            ASCII_BLOCKS
-        };
+        let blocks = self.blocks();
         let row = |row: usize| {
             let below = (height - 1 - row) * 8;
             let bar = |&point: &f32| match level(point, least, most, height * 8) {
