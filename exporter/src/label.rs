@@ -9,7 +9,7 @@ use crate::escaping::Escaping;
 
 /// Gives the labels of series the names that they are exposed with.
 ///
-/// A label keeps its name unless the page itself adds a label of that name; then it becomes
+/// A label keeps its name unless the page itself adds a label of that name, or a scraper would; then it becomes
 /// `exported_<name>`, as a scraper would do with a label of its target.
 pub(crate) struct LabelNames<'a> {
     escaping: Escaping,
@@ -45,7 +45,9 @@ impl<'a> LabelNames<'a> {
     fn unused(&self, label: &Label, labels: &[Label]) -> String {
         let mut name = self.escaping.label(&label.name).into_owned();
         let is_taken = |name: &str| {
-            self.reserved.contains(&name)
+            // Scrapers keep names with two underscores in front for themselves.
+            name.starts_with("__")
+                || self.reserved.contains(&name)
                 || self.exposed.iter().any(|exposed| exposed == name)
                 || (name != &*label.name && labels.iter().any(|other| &*other.name == name))
         };
@@ -116,6 +118,7 @@ mod tests {
             exposed(&["segment"], &["exported_segment", "segment"]),
             ["exported_segment", "exported_exported_segment"]
         );
+        assert_eq!(exposed(&[], &["花火"]), ["exported___"]);
         assert_eq!(exposed(&[], &["a.b", "a_b"]), ["exported_a_b", "a_b"]);
         assert_eq!(exposed(&[], &["a.b", "a:b"]), ["a_b", "exported_a_b"]);
     }

@@ -42,7 +42,7 @@ const ODD_NAMES_ESCAPED: [(&str, &str); 4] = [
     ("requests", "http_method"),
     ("a__quote__and___", "a__quote__and___"),
     ("a_line_end", "a_line_end"),
-    ("___x__1___3___", "___x__1___3___"),
+    ("___x__1___3___", "exported____x__1___3___"),
 ];
 
 const DURATIONS: [u64; 6] = [
@@ -504,18 +504,27 @@ fn promtool(page: &str) -> (Option<i32>, String) {
 /// Our own judge, which is stricter than parsers are.
 #[test]
 fn the_probe_finds_no_fault() {
-    let (_scratch, _writer, exporter) = exported();
-    for (format, shown) in [("text", "text"), ("openmetrics", "OpenMetrics")] {
+    let (scratch, _writer, exporter) = exported();
+    let lint = |format: &str, page: &str| -> String {
         let mut probe = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
-        let address = format!("http://{}/metrics", exporter.address);
-        probe.args(["lint", "--as", format, &address]);
+        probe.args(["lint", "--as", format, page]);
         let output = server::run(probe, "");
-        let told = String::from_utf8_lossy(&output.stdout);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(0), "{told}");
-        assert!(
-            told.contains(shown) && told.ends_with(" 0 findings\n"),
-            "{told}"
-        );
+        assert!(told.ends_with(" 0 findings\n"), "{told}");
+        told
+    };
+    let address = format!("http://{}/metrics", exporter.address);
+    assert!(lint("text", &address).contains("text"));
+    assert!(lint("openmetrics", &address).contains("OpenMetrics"));
+    for (format, accept) in [("text", TEXT_1), ("openmetrics", OPENMETRICS_UTF8)] {
+        let page = http::get(exporter.address, "/metrics", accept)
+            .unwrap()
+            .body;
+        assert!(page.contains("\n{\"shown.requests_total\",\"http.method\"=\"x\"} 1\n"));
+        let file = scratch.path(format);
+        std::fs::write(&file, page).unwrap();
+        lint(format, file.to_str().unwrap());
     }
 }
 
