@@ -6,7 +6,7 @@
 //! what an older table knows is copied up when it is next asked for. A child forked in the middle of an
 //! insertion finds the tables whole, because no step leaves anything that another one must finish.
 //!
-//! Texts of up to 16 bytes are compared as the two words that they were hashed as.
+//! Texts of up to 15 bytes are compared as the two words that they were hashed as.
 
 use once_cell::race::OnceBox;
 
@@ -178,96 +178,97 @@ impl<H: Copy> Table<H> {
 pub(crate) struct Part {
     digest: Digest,
     /// A text that its digest does not tell in full.
-    rest: Box<str>,
+    long: Box<str>,
 }
 
-/// A text of up to 16 bytes, or the ends of a longer one; or a number.
+/// Shorter texts are told in full by two words.
+const LONG: usize = 16;
+
+/// All of a short text, or the ends of a long one; or a number.
 ///
 /// Made once a lookup: the acquiring load of a slot keeps the compiler from using a text that it read before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest {
-    length: u64,
     first: u64,
-    last: u64,
+    /// What is behind the first eight bytes, under their number; under 255 for a long text.
+    rest: u64,
 }
 
 impl Digest {
-    pub(crate) const EMPTY: Digest = Digest {
-        length: 0,
-        first: 0,
-        last: 0,
-    };
+    pub(crate) const EMPTY: Digest = Digest { first: 0, rest: 0 };
 
     #[inline(always)]
     pub(crate) fn of_number(number: i128) -> Digest {
         let number = number.cast_unsigned();
         Digest {
-            length: 0,
             first: low_word(number),
-            last: low_word(number >> 64),
+            rest: low_word(number >> 64),
         }
-    }
-
-    /// The hash of what this is the digest of, after others.
-    #[inline(always)]
-    pub(crate) fn hash(self, hash: u64, text: &str) -> u64 {
-        let hash = if self.is_whole() {
-            hash
-        } else {
-            hash_long(hash, text)
-        };
-        // The length shifted up: it would meet the low bytes of a short text else.
-        fold(hash ^ self.first, self.last ^ self.length << 56 ^ ODD)
     }
 
     #[inline(always)]
     pub(crate) fn of(text: &str) -> Digest {
         let bytes = text.as_bytes();
         let length = bytes.len();
-        // No branch tells apart lengths that occur side by side, as those of methods and status codes do.
-        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ if length >= 2 => {
-                // Four pairs that leave no byte out: the ends of the text, and those of what is left when half of it
-                // is taken away. Slices, because the compiler sees with them that all pairs are there.
-                let half = length / 2 - 1;
-                let middle = bytes.get(half..length - half).unwrap_or(bytes);
-                let pair = |pair: Option<&[u8; 2]>| {
-                    u64::from(pair.map_or(0, |pair| u16::from_le_bytes(*pair)))
+        let counted = (length as u64) << 56;
+        match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                let last = u64::from_le_bytes(*last) >> 8;
+                let rest = match length {
+                    ..LONG => last >> (8 * (LONG - 1 - length)) | counted,
+                    LONG.. => last | 255 << 56,
                 };
-                let low = pair(bytes.first_chunk()) | pair(middle.first_chunk()) << 16;
-                let high = pair(middle.last_chunk()) | pair(bytes.last_chunk()) << 16;
-                (low | high << 32, 0)
+                let first = u64::from_le_bytes(*first);
+                Digest { first, rest }
             }
-            _ => (bytes.first().map_or(0, |&byte| u64::from(byte)), 0),
-        };
-        Digest {
-            length: length as u64,
-            first,
-            last,
+            // No branch tells apart lengths that occur side by side, as those of methods and status codes do.
+            _ if length >= 2 => Digest {
+                first: four_pairs(bytes),
+                rest: counted,
+            },
+            _ => Digest {
+                first: bytes.first().map_or(0, |&byte| u64::from(byte)),
+                rest: counted,
+            },
         }
     }
 
-    /// Whether the digest tells the whole text.
+    /// The hash of what this is the digest of, after others.
     #[inline(always)]
-    fn is_whole(self) -> bool {
-        self.length <= 16
+    pub(crate) fn hash(self, hash: u64, text: &str) -> u64 {
+        let hash = match text.len() {
+            ..LONG => hash,
+            LONG.. => hash_long(hash, text),
+        };
+        fold(hash ^ self.first, self.rest ^ ODD)
     }
+}
+
+/// Two to seven bytes as four pairs that leave none out: both ends, and as far from each as half the text lets them be.
+#[inline(always)]
+fn four_pairs(bytes: &[u8]) -> u64 {
+    let half = bytes.len() / 2 - 1;
+    let pair = |pair: Option<&[u8; 2]>| pair.map_or(0, |pair| u64::from(u16::from_le_bytes(*pair)));
+    // In slices, with which the compiler sees that the pairs are there.
+    let (begin, end) = (bytes.split_at(bytes.len() - half).0, &bytes[half..]);
+    let outer = pair(bytes.first_chunk()) | pair(bytes.last_chunk()) << 16;
+    let inner = pair(begin.last_chunk()) | pair(end.first_chunk()) << 16;
+    outer | inner << 32
 }
 
 impl Part {
     /// What this is the digest of, as it is kept.
     pub(crate) fn new(digest: Digest, text: &str) -> Part {
-        let rest = if digest.is_whole() { "" } else { text };
+        let long = if text.len() < LONG { "" } else { text };
         Part {
             digest,
-            rest: rest.into(),
+            long: long.into(),
         }
     }
 
     #[inline(always)]
     pub(crate) fn is(&self, digest: Digest, text: &str) -> bool {
-        self.digest == digest && (digest.is_whole() || *self.rest == *text)
+        self.digest == digest && (text.len() < LONG || *self.long == *text)
     }
 }
 
@@ -403,7 +404,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_digest_tells_short_texts_apart(a in "[ab]{0,16}", b in "[ab]{0,16}") {
+        fn a_digest_tells_short_texts_apart(a in "[a\0]{0,15}", b in "[a\0]{0,15}|\\PC{16,20}") {
             prop_assert_eq!(Digest::of(&a) == Digest::of(&b), a == b);
             prop_assert_eq!(part(&a).is(Digest::of(&b), &b), a == b);
         }
