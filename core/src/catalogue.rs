@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use crate::by_process::ByProcess;
 use crate::cell::{Placement, gauge_cells};
 use crate::layout::{PAGE_WORDS, Section, exemplar, family, low_half, series, state};
 use crate::marks;
@@ -49,6 +50,7 @@ pub(crate) struct Catalogue {
     pub(crate) damage: Vec<Damage>,
     /// Records of removed series that are not free yet.
     pub(crate) waiting: Vec<u32>,
+    pub(crate) by_process: ByProcess,
     families: Watched,
     series: Watched,
     removals: SeenRemovals,
@@ -136,6 +138,7 @@ impl Catalogue {
             family_records: Vec::new(),
             damage: Vec::new(),
             waiting: Vec::new(),
+            by_process: ByProcess::default(),
             families: Watched::new(Section::Families, family::WORDS),
             series: Watched::new(Section::Series, series::WORDS),
             removals: SeenRemovals::default(),
@@ -241,17 +244,19 @@ impl Catalogue {
                     "some of its series are there twice",
                 );
             }
+            let kind = self.by_process.kind(&known.spec.name, known.spec.kind);
             let sources = series.iter().map(|series| Source {
                 record: series.index,
                 state: series.state,
-                kind: known.spec.kind,
+                kind,
                 cells: series.cells,
                 placement: known.placement,
             });
             let first = self.sources.len();
             self.sources.extend(sources);
             self.family_records.push(index);
-            directory.families.push(family_of(known, series, first));
+            let family = family_of(known, series, first);
+            directory.families.push(Family { kind, ..family });
         }
         self.directory = Arc::new(directory);
     }

@@ -38,6 +38,7 @@
 mod assembly;
 mod attached;
 mod buckets;
+mod by_process;
 mod catalogue;
 mod cell;
 mod claim;

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::by_process::ByProcess;
 use crate::catalogue::Catalogue;
 use crate::error::Error;
 use crate::layout::{Section, family, header, process, sink};
@@ -40,6 +41,30 @@ impl Reader {
     /// [`Error::Io`]. A segment of another boot is history, and readable.
     pub fn attach(path: impl AsRef<Path>) -> Result<Reader, Error> {
         Ok(Reader::new(create::attach_read_only(path.as_ref())?))
+    }
+
+    /// Tells gauges and state sets of these names process by process, as those of [`crate::GaugeMode::Each`] are, in
+    /// place of what their mode makes of it. What has one value for all, as lasting ones have, stays.
+    ///
+    /// ```
+    /// use tachograph::{GaugeMode, Reader, SegmentOptions, ValueView};
+    ///
+    /// let path = format!("/dev/shm/by-process-{}.seg", std::process::id());
+    /// let writer = SegmentOptions::new().path(&path).attach()?;
+    /// writer.gauge("waiting_requests", "In the queue").register()?.set(3);
+    ///
+    /// let mut reader = Reader::attach(&path)?.by_process(|name| name.starts_with("waiting_"));
+    /// let snapshot = reader.snapshot()?;
+    /// let Some(ValueView::Each(values)) = snapshot.value("waiting_requests", &[]) else { panic!() };
+    /// assert_eq!((values[0].pid, values[0].value.as_f64()), (std::process::id(), 3.0));
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), tachograph::Error>(())
+    /// ```
+    #[must_use]
+    pub fn by_process(mut self, names: impl Fn(&str) -> bool + Send + Sync + 'static) -> Reader {
+        self.catalogue = Catalogue::new();
+        self.catalogue.by_process = ByProcess::new(names);
+        self
     }
 
     /// A reader of a writer's own segment, with a description of its own of the same file: through the

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::{Address, Mode, time};
+use crate::glob::Glob;
 
 /// Serves the metrics of tachograph segments to Prometheus.
 ///
@@ -58,6 +59,15 @@ pub struct Arguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         conflicts_with = "demo")]
     pub merge_segments: Option<bool>,
+
+    /// Tell gauges and state sets of these names process by process, with labels `pid` and `slot`, as in `queue_*`
+    #[arg(
+        long,
+        value_name = "GLOB",
+        value_delimiter = ',',
+        conflicts_with = "demo"
+    )]
+    pub by_process: Vec<Glob>,
 
     /// Show `process_*` metrics of the processes that write [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",

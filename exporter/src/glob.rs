@@ -1,6 +1,8 @@
 //! Patterns for names and values.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,14 @@ pub struct Glob(String);
 impl From<String> for Glob {
     fn from(text: String) -> Glob {
         Glob(text)
+    }
+}
+
+impl FromStr for Glob {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Glob, Infallible> {
+        Ok(Glob(text.to_owned()))
     }
 }
 

@@ -50,6 +50,7 @@ impl Live {
             Some(old) if old.config.has_pages_of(&config) => Arc::clone(&old.routes),
             _ => {
                 let sources = Sources::new(config.segments.to_serve());
+                let sources = sources.by_process(&config.segments.by_process);
                 Arc::new(Routes::new(sources, &config, Arc::clone(status)))
             }
         };

@@ -7,9 +7,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tachograph::{Error, Reader, Snapshot};
 
+use crate::glob::Glob;
 use crate::log;
 use crate::report::State;
 
@@ -17,6 +19,7 @@ use crate::report::State;
 #[derive(Debug)]
 pub struct Sources {
     given: Vec<PathBuf>,
+    by_process: Arc<[Glob]>,
     segments: Vec<Segment>,
 }
 
@@ -43,8 +46,16 @@ impl Sources {
     pub fn new(given: Vec<PathBuf>) -> Sources {
         Sources {
             given,
+            by_process: Arc::default(),
             segments: Vec::new(),
         }
+    }
+
+    /// The same, with gauges and state sets of these names told process by process.
+    #[must_use]
+    pub fn by_process(mut self, names: &[Glob]) -> Sources {
+        self.by_process = names.into();
+        self
     }
 
     /// Whether series need a label that tells the segments apart.
@@ -106,21 +117,23 @@ impl Sources {
             log(&format!("{}: gone from its folder", gone.path.display()));
         }
         for segment in &mut self.segments {
-            segment.refresh();
+            segment.refresh(&self.by_process);
         }
     }
 }
 
 impl Segment {
     /// Attaches, unless what is attached is still what is at the path.
-    fn refresh(&mut self) {
+    fn refresh(&mut self, by_process: &Arc<[Glob]>) {
         if self.reader.as_ref().is_some_and(Reader::is_current) {
             return;
         }
         let had_one = self.reader.take().is_some();
         match Reader::attach(&self.path) {
             Ok(reader) => {
-                self.reader = Some(reader);
+                let names = Arc::clone(by_process);
+                let is_meant = move |name: &str| names.iter().any(|glob| glob.fits(name));
+                self.reader = Some(reader.by_process(is_meant));
                 if had_one && self.state == Some(State::Attached) {
                     log(&format!(
                         "{}: was replaced; attached again",
@@ -234,7 +247,10 @@ fn stem_with_folders(path: &Path, folders: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tachograph::{GaugeMode, SegmentOptions};
+
     use super::*;
+    use crate::text::TextRenderer;
 
     fn labels_of(paths: &[&str]) -> Vec<String> {
         labels(paths.iter().map(Path::new))
@@ -256,6 +272,49 @@ mod tests {
             ["/a/web.seg", "/a/web.old"]
         );
         assert_eq!(labels_of(&["web.seg", "/web.seg"]), ["web.seg", "/web.seg"]);
+    }
+
+    #[test]
+    fn gauges_of_some_names_are_told_process_by_process() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = folder.path().join("a.seg");
+        let writer = SegmentOptions::new().path(&path).attach().unwrap();
+        for mode in GaugeMode::ALL {
+            for family in ["queue", "stock"] {
+                let name = format!("{family}_{}", mode.name().replace('-', "_"));
+                let gauge = writer.gauge_f64(&name, "").mode(mode).register().unwrap();
+                gauge.set(1.5);
+            }
+        }
+        let states = writer.state_set("queue_state", "", &["open", "closed"]);
+        states.register().unwrap().set(1);
+        let names = ["queue_*".parse().unwrap()];
+        let mut sources = Sources::new(vec![path]).by_process(&names);
+        let readings = sources.read();
+        let snapshot = readings[0].snapshot.as_ref().unwrap();
+        let mut renderer = TextRenderer::new();
+        let page = renderer.render(&[(None, snapshot)]);
+        let page = String::from_utf8_lossy(page);
+        let process = format!("pid=\"{}\",slot=\"0\"", std::process::id());
+        for mode in GaugeMode::ALL {
+            let name = mode.name().replace('-', "_");
+            let each = format!("{{{process}}}");
+            let (queue, stock) = match mode {
+                GaugeMode::Each => (&*each, &*each),
+                mode if mode.is_living() => (&*each, ""),
+                _ => ("", ""),
+            };
+            assert!(
+                page.contains(&format!("\nqueue_{name}{queue} 1.5\n")),
+                "{page}"
+            );
+            assert!(
+                page.contains(&format!("\nstock_{name}{stock} 1.5\n")),
+                "{page}"
+            );
+        }
+        let closed = format!("queue_state{{queue_state=\"closed\",{process}}} 1\n");
+        assert!(page.contains(&closed), "{page}");
     }
 
     #[test]

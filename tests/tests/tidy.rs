@@ -113,11 +113,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "text",
         ],
     ),
+    ("by_process", &["schema"]),
     (
         "catalogue",
         &[
-            "cell", "claim", "layout", "marks", "record", "schema", "seats", "segment", "snapshot",
-            "sync", "tables",
+            "by_process",
+            "cell",
+            "claim",
+            "layout",
+            "marks",
+            "record",
+            "schema",
+            "seats",
+            "segment",
+            "snapshot",
+            "sync",
+            "tables",
         ],
     ),
     (
@@ -238,6 +249,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "reader",
         &[
+            "by_process",
             "catalogue",
             "create",
             "error",
