@@ -1,4 +1,5 @@
-//! The unit for systemd: whether systemd understands it, how tight it is, and whether the exporter lives within it.
+//! The files in `deploy/`: whether systemd understands the unit, how tight it is, and whether the exporter lives within it;
+//! and whether the exporter takes what an image and a sidecar give it.
 
 mod common;
 
@@ -7,6 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::Value;
 
 use common::certificates::Authority;
 use common::{Exporter, command, get_unix};
@@ -163,4 +166,90 @@ fn the_exporter_lives_within_the_filter_of_system_calls() {
     );
     let refused: Vec<_> = used.difference(&allowed).collect();
     assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// The exporter as a sidecar: where its files are mounted is where its configuration has them.
+#[test]
+fn the_sidecar_finds_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let below = |path: &str| root.path().join(path.trim_start_matches('/'));
+    let manifests = fs::read_to_string(deploy("kubernetes.yaml")).unwrap();
+    let manifests: Vec<Value> = serde_saphyr::from_multiple(&manifests).unwrap();
+    let config = manifests[0]["data"]["exporter.toml"].as_str().unwrap();
+    let pod = &manifests[1]["spec"]["template"]["spec"];
+    let named = |list: &Value, name: &Value| {
+        let found = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["name"] == *name);
+        found
+            .unwrap_or_else(|| panic!("{name} is not in {list}"))
+            .clone()
+    };
+    let exporter = named(&pod["containers"], &"metrics".into());
+    for mount in exporter["volumeMounts"].as_array().unwrap() {
+        let volume = named(&pod["volumes"], &mount["name"]);
+        let place = below(mount["mountPath"].as_str().unwrap());
+        if volume["configMap"].is_object() {
+            let root = format!("\"{}/", root.path().display());
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(&place, config.replace("\"/", &root)).unwrap();
+        } else {
+            fs::create_dir_all(&place).unwrap();
+        }
+        let is_secret = volume["secret"].is_object();
+        assert!(
+            is_secret
+                || volume["configMap"].is_object()
+                || volume["emptyDir"]["medium"] == "Memory"
+        );
+    }
+    let check = || {
+        let arguments = exporter["args"].as_array().unwrap().iter();
+        let arguments = arguments.map(|it| {
+            it.as_str()
+                .unwrap()
+                .replace("/etc", below("/etc").to_str().unwrap())
+        });
+        let output = command()
+            .args(arguments)
+            .arg("--check-config")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let tls = below("/etc/tachograph/tls");
+    assert!(check().contains("tls.crt"), "{}", check());
+    Authority::new(&tls).sign("tls", "DNS:localhost");
+    assert!(check().contains("tokens"), "{}", check());
+    fs::write(below("/etc/tachograph/tokens/tokens"), "0123456789abcdef\n").unwrap();
+    assert_eq!(check(), "the configuration makes sense\n");
+    let app = named(&pod["containers"], &"shop".into());
+    let segment = named(&app["env"], &"TACHOGRAPH_SEGMENT".into());
+    let folder = named(&app["volumeMounts"], &"segments".into());
+    let folder = folder["mountPath"].as_str().unwrap();
+    assert!(segment["value"].as_str().unwrap().starts_with(folder));
+    assert!(config.contains(folder), "{config}");
+}
+
+#[test]
+fn the_image_serves_other_hosts() {
+    let file = fs::read_to_string(deploy("Containerfile")).unwrap();
+    let environment = file.lines().find_map(|line| line.strip_prefix("ENV "));
+    let environment = environment
+        .unwrap()
+        .split(' ')
+        .map(|it| it.split_once('=').unwrap());
+    let output = command()
+        .arg("--print-config")
+        .envs(environment)
+        .output()
+        .unwrap();
+    let config = String::from_utf8(output.stdout).unwrap();
+    assert!(config.contains("paths = [\"/run/tachograph\"]"), "{config}");
+    assert!(
+        config.contains("addresses = [\"0.0.0.0:9464\"]"),
+        "{config}"
+    );
 }
