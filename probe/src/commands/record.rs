@@ -8,15 +8,17 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::Follower;
 use crate::frame::Eye;
-use crate::source;
 use crate::tape::TapeFile;
 use crate::units;
 
 use super::watch::{is_stopped, stop_signal};
 
 pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> {
-    let path = source::locate(context.segment.as_deref())?;
-    let mut follower = Follower::attach(path)?;
+    let mut follower = Follower::attach(context)?;
+    if !follower.is_live() {
+        let reason = "a dump or a recording does not change: nothing to record";
+        return Err(Failure::Message(reason.into()));
+    }
     let stop = stop_signal()?;
     let mut file = TapeFile::create(&arguments.file, arguments.size, arguments.overwrite)
         .map_err(|error| failed(arguments, &error))?;
@@ -39,7 +41,8 @@ pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> 
         }
     }
     let file = arguments.file.display();
-    context.say(&format!("{looks} looks recorded in {file}"));
+    let looks = units::counted(usize::try_from(looks).unwrap_or(usize::MAX), "look");
+    context.say(&format!("{looks} recorded in {file}"));
     Ok(())
 }
 

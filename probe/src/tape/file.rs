@@ -22,7 +22,7 @@ use super::{Chunk, Tape, code};
 use crate::frame::Frame;
 
 const MAGIC: &[u8; 8] = b"tachtape";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 24;
 const SEQUENCE_BYTES: usize = 8;
 const ENTRY_HEADER_BYTES: usize = 8;
@@ -128,6 +128,11 @@ fn checksum(sequence: u64, body: &[u8]) -> u32 {
     hasher.update(&sequence.to_le_bytes());
     hasher.update(body);
     hasher.finalize()
+}
+
+/// Whether a file with these first bytes is a recording, of whatever version.
+pub(crate) fn is_tape(first: &[u8]) -> bool {
+    first.starts_with(MAGIC)
 }
 
 /// The frames that a file holds.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use crate::frame::Frame;
 
-pub(crate) use file::{TapeFile, read};
+pub(crate) use file::{TapeFile, is_tape, read};
 
 /// Frames of a chunk in memory: what is decoded at most to show one of them.
 const CHUNK_FRAMES_MAX: usize = 60;

@@ -24,6 +24,7 @@ pub(crate) fn warnings(track: &Track) -> Vec<String> {
     }
     warnings.extend(full_tables(frame));
     warnings.extend(overflows(frame));
+    warnings.extend(refusals(frame));
     warnings.extend(losses(frame));
     warnings.extend(processes(frame));
     let stale = track.stale_gauges();
@@ -64,6 +65,19 @@ fn overflows(frame: &Frame) -> Vec<String> {
             )
         })
         .collect()
+}
+
+fn refusals(frame: &Frame) -> Vec<String> {
+    let refused = frame.health.refused.iter().filter_map(|(at, refused)| {
+        let family = frame.directory.families.get(*at)?;
+        let count = usize::try_from(refused.count).unwrap_or(usize::MAX);
+        let refusals = of(count, "registration");
+        Some(format!(
+            "{} is declared in two ways: {refusals} refused",
+            family.name
+        ))
+    });
+    refused.collect()
 }
 
 fn losses(frame: &Frame) -> Vec<String> {
@@ -125,6 +139,18 @@ mod tests {
         assert_eq!(
             over,
             ["cpu_seconds_total overflowed: 3 registrations went to __other__"]
+        );
+        let refused = told(|frame| {
+            let refused = crate::views::RefusedView {
+                count: 1,
+                last_unix_nanos: 5,
+                first: None,
+            };
+            frame.health.refused.push((0, refused));
+        });
+        assert_eq!(
+            refused,
+            ["cpu_seconds_total is declared in two ways: 1 registration refused"]
         );
         let lost = told(|frame| frame.health.losses[0].count = 3);
         assert_eq!(lost, ["3 registrations (series_limit)"]);
