@@ -237,7 +237,7 @@ fn doctor_names_what_is_wrong_with_the_place() {
     let path = folder.path().join("one.seg");
     probe(
         &path,
-        &["create", "--string-bytes", &(1u64 << 42).to_string()],
+        &["create", "--histogram-bytes", &(1u64 << 42).to_string()],
     );
     let found = codes(&path, &[]);
     assert!(found.contains(&"tmpfs_small".into()), "{found:?}");

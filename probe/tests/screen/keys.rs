@@ -30,79 +30,14 @@ fn every_key_does_what_the_help_says() {
         let mut top = busy.top(columns, rows, &["--interval", "100ms"]);
         top.wait_for("SERIES▲");
         top.wait_for("live");
-        top.press("2");
-        top.wait_for("2/4 processes");
-        top.wait_for("shop");
-        top.press("3");
-        top.wait_for("3/4 families");
-        top.press("4");
-        top.wait_for("4/4 losses");
-        top.wait_for("REASON");
-        top.press("\t");
-        top.wait_for("1/4 series");
-        top.press(BACK_TAB);
-        top.wait_for("4/4 losses");
-        top.press(PAGE_DOWN);
-        top.press(PAGE_UP);
-        top.press("1");
-        for key in [DOWN, "j", UP, "k", PAGE_DOWN, PAGE_UP, END, "G", HOME, "g"] {
-            top.press(key);
-        }
-        top.press("s");
-        top.wait_for("RATE▼");
-        top.press("r");
-        top.wait_for("RATE▲");
-        top.press("S");
-        top.wait_for("SERIES▲");
-        top.press("z");
-        top.press("z");
-        top.press("/waiting\r");
-        top.wait_until("one series", |text| {
-            text.contains("waiting_") && !text.contains("sent_bytes")
-        });
-        top.press("\r");
-        top.wait_for("Requests that wait");
-        top.wait_for("value");
-        top.press("u");
-        top.press(ESCAPE);
-        top.wait_for("SERIES▲");
-        top.press(ESCAPE);
-        top.wait_until("all series again", |text| text.contains("build_info"));
-        top.press("/http_request_dur\r");
-        top.wait_until("one series", |text| !text.contains("build_info"));
-        top.press("\r");
-        top.wait_for("Time to serve a request");
-        top.press("w");
-        top.press("G");
-        top.wait_until("its last line", |text| {
-            text.contains("CPU ") || text.contains("fallback ")
-        });
-        top.press("g");
-        top.wait_for("Time to serve a request");
-        top.press("1");
-        top.wait_for("SERIES▲");
-        top.press(ESCAPE);
-        top.wait_until("all series again", |text| text.contains("build_info"));
+        turn_pages(&mut top);
+        order_and_filter(&mut top);
+        open_series(&mut top);
         let told = told_keys(&mut top);
         top.press(DOWN);
         top.press("x");
         top.wait_for("SERIES▲");
-        top.press(" ");
-        top.wait_for("paused");
-        top.press("p");
-        top.wait_for("live");
-        for key in ["[", LEFT, "<", SHIFT_LEFT, "b"] {
-            top.press(key);
-        }
-        top.wait_for("paused");
-        for key in ["]", RIGHT, ">", SHIFT_RIGHT, "l"] {
-            top.press(key);
-        }
-        top.wait_for("live");
-        top.press("-");
-        top.wait_for("live 0.2s");
-        top.press("+");
-        top.wait_for("live 0.1s");
+        go_through_time(&mut top);
         assert!(top.is_taken());
         top.press("q");
         for key in told {
@@ -112,6 +47,87 @@ fn every_key_does_what_the_help_says() {
         assert!(top.end().success());
         assert!(top.is_restored(), "at {columns}x{rows}");
     }
+}
+
+fn turn_pages(top: &mut Terminal) {
+    top.press("2");
+    top.wait_for("2/4 processes");
+    top.wait_for("shop");
+    top.press("3");
+    top.wait_for("3/4 families");
+    top.press("4");
+    top.wait_for("4/4 losses");
+    top.wait_for("REASON");
+    top.press("\t");
+    top.wait_for("1/4 series");
+    top.press(BACK_TAB);
+    top.wait_for("4/4 losses");
+    top.press(PAGE_DOWN);
+    top.press(PAGE_UP);
+    top.press("1");
+    for key in [DOWN, "j", UP, "k", PAGE_DOWN, PAGE_UP, END, "G", HOME, "g"] {
+        top.press(key);
+    }
+}
+
+fn order_and_filter(top: &mut Terminal) {
+    top.press("s");
+    top.wait_for("RATE▼");
+    top.press("r");
+    top.wait_for("RATE▲");
+    top.press("S");
+    top.wait_for("SERIES▲");
+    top.press("z");
+    top.press("z");
+    top.press("/waiting\r");
+    top.wait_until("one series", |text| {
+        text.contains("waiting_") && !text.contains("sent_bytes")
+    });
+    top.press("\r");
+    top.wait_for("Requests that wait");
+    top.wait_for("value");
+    top.press("u");
+    top.press(ESCAPE);
+    top.wait_for("SERIES▲");
+    top.press(ESCAPE);
+    top.wait_until("all series again", |text| text.contains("build_info"));
+}
+
+fn open_series(top: &mut Terminal) {
+    top.press("/http_request_dur\r");
+    top.wait_until("one series", |text| !text.contains("build_info"));
+    top.press("\r");
+    top.wait_for("Time to serve a request");
+    top.press("w");
+    top.press("G");
+    top.wait_until("its last line", |text| {
+        text.contains("CPU ") || text.contains("fallback ")
+    });
+    top.press("g");
+    top.wait_for("Time to serve a request");
+    top.press("1");
+    top.wait_for("SERIES▲");
+    top.press(ESCAPE);
+    top.wait_until("all series again", |text| text.contains("build_info"));
+}
+
+fn go_through_time(top: &mut Terminal) {
+    top.press(" ");
+    top.wait_for("paused");
+    top.press("p");
+    top.wait_for("live");
+    for key in ["[", LEFT, "<", SHIFT_LEFT, "b"] {
+        top.press(key);
+    }
+    top.wait_for("paused");
+    for key in ["]", RIGHT, ">", SHIFT_RIGHT, "l"] {
+        top.press(key);
+    }
+    top.wait_for("live");
+    top.press("-");
+    top.wait_for("live 0.2s");
+    top.press("+");
+    top.wait_for("live 0.1s");
 }
 
 /// The lines of the help that are on the screen: below the head and its warning, above the last line.
