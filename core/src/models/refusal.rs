@@ -38,7 +38,8 @@ fn two_refusals() {
 fn readers_tell_whole_definitions() {
     let record = record();
     watch([&record[REFUSAL]]);
-    let refused = spawn(move || keep(record, 1, "type 1"));
+    // More than one word, so that a part of it would show.
+    let refused = spawn(move || keep(record, 1, "buckets 1"));
     if let Some(first) = read(record).and_then(|told| told.first) {
         assert_eq!((first.pid, &*first.requested), (1, "1"));
     }
