@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::Follower;
 use crate::frame::Eye;
+use crate::progress::Progress;
 use crate::tape::TapeFile;
 use crate::units;
 
@@ -22,6 +23,10 @@ pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> 
     let stop = stop_signal()?;
     let mut file = TapeFile::create(&arguments.file, arguments.size, arguments.overwrite)
         .map_err(|error| failed(arguments, &error))?;
+    let (shown, every) = (arguments.file.display(), arguments.interval.as_secs_f64());
+    let progress = Progress::new(&format!(
+        "recording every {every} s to {shown}, until Ctrl-C"
+    ));
     let mut eye = Eye::default();
     let mut due = Instant::now();
     let mut looks = 0u64;
@@ -40,6 +45,7 @@ pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> 
             break;
         }
     }
+    drop(progress);
     let file = arguments.file.display();
     let looks = units::counted(usize::try_from(looks).unwrap_or(usize::MAX), "look");
     context.say(&format!("{looks} recorded in {file}"));

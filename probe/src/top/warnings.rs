@@ -84,7 +84,13 @@ fn losses(frame: &Frame) -> Vec<String> {
     let losses = frame.health.losses.iter();
     losses
         .filter(|lost| lost.count > 0)
-        .map(|lost| format!("{} {} ({})", lost.count, lost.what, lost.reason))
+        .map(|lost| match lost.what.as_str() {
+            "registrations" => format!(
+                "{} registrations folded or lost ({})",
+                lost.count, lost.reason
+            ),
+            what => format!("{} {what} ({})", lost.count, lost.reason),
+        })
         .collect()
 }
 
@@ -153,7 +159,7 @@ mod tests {
             ["cpu_seconds_total is declared in two ways: 1 registration refused"]
         );
         let lost = told(|frame| frame.health.losses[0].count = 3);
-        assert_eq!(lost, ["3 registrations (series_limit)"]);
+        assert_eq!(lost, ["3 registrations folded or lost (series_limit)"]);
         let slow = told(|frame| frame.health.processes[0].recording = "fallback".into());
         assert_eq!(slow, ["1 process by the slower fallback"]);
         let dead = told(|frame| frame.health.processes[0].alive = false);

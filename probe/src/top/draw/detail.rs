@@ -122,10 +122,11 @@ fn now(model: &Model, frame: &Frame, index: usize, family: &Family, look: &Look)
     if !rate.is_empty() {
         text.push_str(&format!("  rate {rate}"));
     }
-    text.push_str(&format!(
-        "  changed {} ago",
-        table::changed(&model.track, index)
-    ));
+    let changed = table::changed(&model.track, index);
+    match changed.strip_prefix('>') {
+        Some(since) => text.push_str(&format!("  unchanged for {since}")),
+        None => text.push_str(&format!("  changed {changed} ago")),
+    }
     look.line(Paint::Header, text)
 }
 

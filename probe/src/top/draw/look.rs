@@ -2,7 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::table::{Align, cut};
 use crate::terminal::{Paint, Terminal};
@@ -88,6 +88,25 @@ impl Look {
             Align::Left => text + &gap,
             Align::Right => gap + &text,
         }
+    }
+
+    /// A name in exactly `width` columns. A long one loses its middle: its end has the labels that tell it from others.
+    pub(crate) fn fit_name(&self, name: &str, width: usize) -> String {
+        let name = self.text(name);
+        let start = width * 2 / 5;
+        if name.width() <= width || start < 4 {
+            return self.fit(&name, width, Align::Left);
+        }
+        let start = cut(&name, start, &self.terminal);
+        let mut room = width - start.width();
+        let fits = |character: &char| {
+            let left = room.checked_sub(character.width().unwrap_or(0));
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let end: Vec<char> = name.chars().rev().take_while(fits).collect();
+        let whole = start + &end.into_iter().rev().collect::<String>();
+        self.fit(&whole, width, Align::Left)
     }
 
     fn blocks(&self) -> [&'static str; 8] {
@@ -235,6 +254,16 @@ mod tests {
         assert_eq!(look(false).text("µ·表"), "u-\\u{8868}");
         for utf8 in [true, false] {
             assert_eq!(look(utf8).fit("表示表示", 5, Align::Left).width(), 5);
+            assert_eq!(look(utf8).fit_name("表示表示表示表示", 13).width(), 13);
         }
+    }
+
+    #[test]
+    fn long_names_keep_their_last_labels() {
+        let name = "shop_updates_total{cart=\"389\"}";
+        assert_eq!(look(true).fit_name(name, 20), "shop_up…{cart=\"389\"}");
+        assert_eq!(look(false).fit_name(name, 20), "shop_...{cart=\"389\"}");
+        assert_eq!(look(true).fit_name("short", 8), "short   ");
+        assert_eq!(look(true).fit_name("abcdefghij", 6), "abcde…");
     }
 }

@@ -178,7 +178,9 @@ pub(super) fn health(track: &Track, look: &Look, width: usize) -> Vec<Line<'stat
         ("REASON", 0, Align::Left),
     ];
     lines.push(header(&columns, look, width));
-    for lost in &health.losses {
+    // What was lost comes first, for a low screen.
+    let (lost, others): (Vec<_>, Vec<_>) = health.losses.iter().partition(|lost| lost.count > 0);
+    for lost in lost.into_iter().chain(others) {
         let paint = if lost.count > 0 {
             Paint::Bad
         } else {

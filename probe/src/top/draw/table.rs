@@ -138,7 +138,7 @@ fn row(
         return Line::default();
     };
     let name_width = name_width(columns, width).saturating_sub(1);
-    let name = look.fit(&series.name(family), name_width, Align::Left);
+    let name = look.fit_name(&series.name(family), name_width);
     let mut spans = vec![Span::raw(format!("{name} "))];
     let window = track.window(index);
     for &(column, width) in columns {
