@@ -87,6 +87,7 @@ use crate::writer::{Registration, Writer};
 /// | `labels(part = "x")` | constant labels of its series |
 /// | `series_limit = 100` | how many series the family may have |
 /// | `allow_id_labels` | accepts labels such as `user_id` |
+/// | `utf8_names` | accepts any UTF-8 in its name and labels, such as `name = "http.requests_total"` |
 /// | `keep_for = "10m"` | how long a series is kept that nobody writes to: `ms`, `s`, `m`, `h`, `d`, or an expression of type [`std::time::Duration`]; of a [`Labelled`] or [`FamilyHandle`] |
 /// | `mode = max` | of a gauge or state set: `sum`, `min`, `max`, `each`, `latest`, `lasting_sum`, `lasting_min`, `lasting_max`, `lasting_latest` |
 /// | `buckets = […]` | of a histogram: bounds in the recorded unit, `log_linear(precision, highest)`, or an expression of type [`crate::Buckets`] |

@@ -8,7 +8,7 @@ use crate::attached::{Attached, Outcome, Resolve};
 use crate::error::Error;
 use crate::held::Hold;
 use crate::index::Found;
-use crate::labels::{self, LabelSet as Canonical, OVERFLOW_VALUE};
+use crate::labels::{self, LabelSet as Canonical, Names, OVERFLOW_VALUE};
 use crate::layout::{Section, series};
 use crate::lookup::{Lookup, Missed, Query};
 use crate::loss::Loss;
@@ -74,6 +74,7 @@ impl<H: Copy> Known<H> {
 pub(crate) struct Constant {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) allows_ids: bool,
+    pub(crate) names: Names,
 }
 
 impl Constant {
@@ -85,7 +86,7 @@ impl Constant {
         if !self.allows_ids {
             labels::refuse_ids(&all)?;
         }
-        Canonical::new(&all)
+        Canonical::new(&all, self.names)
     }
 
     /// The overflow series' labels of a family with sets of one type, whose names are checked with it.

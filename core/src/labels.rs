@@ -93,6 +93,16 @@ const LABELS_MAX: usize = 64;
 /// The value of every label of an overflow series.
 pub(crate) const OVERFLOW_VALUE: &str = "__other__";
 
+/// Which names families and labels may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// ASCII letters, digits and underscores, as every scraper reads them.
+    #[default]
+    Legacy,
+    /// Any UTF-8, as Prometheus 3 reads it.
+    Utf8,
+}
+
 /// A label set in its canonical form: sorted by name, every name once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LabelSet {
@@ -101,7 +111,7 @@ pub(crate) struct LabelSet {
 
 impl LabelSet {
     /// Sorts and checks a label set. An empty value is the same as an absent label.
-    pub(crate) fn new(labels: &[(&str, &str)]) -> Result<LabelSet, Error> {
+    pub(crate) fn new(labels: &[(&str, &str)], names: Names) -> Result<LabelSet, Error> {
         let mut sorted: Vec<(&str, &str)> = labels
             .iter()
             .copied()
@@ -113,7 +123,7 @@ impl LabelSet {
             return Err(invalid("label set", "", reason));
         }
         for (name, value) in labels {
-            check_label_name(name)?;
+            check_label_name(name, names)?;
             if value.len() > VALUE_BYTES_MAX {
                 let reason = format!("{} bytes; give at most {VALUE_BYTES_MAX}", value.len());
                 return Err(invalid("label value", &excerpt(value), reason));
@@ -180,7 +190,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Label>> {
     while !bytes.is_empty() {
         let name = take_text(&mut bytes)?;
         let value = take_text(&mut bytes)?;
-        check_label_name(name).ok()?;
+        check_label_name(name, Names::Utf8).ok()?;
         if value.len() > VALUE_BYTES_MAX || labels.len() == LABELS_MAX {
             return None;
         }
@@ -205,7 +215,8 @@ fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
 /// Refuses labels that tell single requests, sessions or people apart.
 pub(crate) fn refuse_ids(labels: &[(&str, &str)]) -> Result<(), Error> {
     for (name, _) in labels {
-        let plain = name.replace('_', "").to_ascii_lowercase();
+        let words = name.split(|c: char| !c.is_alphanumeric());
+        let plain = words.collect::<String>().to_ascii_lowercase();
         if ID_NAMES.contains(&plain.as_str()) {
             let reason = "its values never end, and each is a series for good; it may be somebody's data as well. \
                  Put ids into logs and traces, or say allow_id_labels";
@@ -216,10 +227,17 @@ pub(crate) fn refuse_ids(labels: &[(&str, &str)]) -> Result<(), Error> {
 }
 
 /// Checks a family's name against its type and unit; every refusal names what to use.
-pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Result<(), Error> {
-    check_name("family name", name, |c| {
-        c.is_ascii_alphanumeric() || c == '_'
-    })?;
+pub(crate) fn check_family_name(
+    name: &str,
+    names: Names,
+    is_counter: bool,
+    unit: &Unit,
+) -> Result<(), Error> {
+    check_name("family name", name, names)?;
+    if name.contains(':') {
+        let reason = "colons are for the names of recording rules; use _ in its place".into();
+        return Err(invalid("family name", name, reason));
+    }
     if name.starts_with(OWN_PREFIX) {
         let reason = format!("names from {OWN_PREFIX} on are the exporter's; choose another");
         return Err(invalid("family name", name, reason));
@@ -244,7 +262,7 @@ pub(crate) fn check_family_name(name: &str, is_counter: bool, unit: &Unit) -> Re
     if base.is_empty() {
         return Ok(());
     }
-    check_name("unit", base, |c| c.is_ascii_alphanumeric() || c == '_')?;
+    check_name("unit", base, Names::Legacy)?;
     let has_unit = stem
         .strip_suffix(base)
         .is_some_and(|rest| rest.ends_with('_'));
@@ -326,10 +344,8 @@ pub(crate) fn check_states(states: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_label_name(name: &str) -> Result<(), Error> {
-    check_name("label name", name, |c| {
-        c.is_ascii_alphanumeric() || c == '_'
-    })?;
+fn check_label_name(name: &str, names: Names) -> Result<(), Error> {
+    check_name("label name", name, names)?;
     if name.starts_with("__") || name == "le" || name == "quantile" {
         return Err(invalid(
             "label name",
@@ -340,10 +356,13 @@ fn check_label_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_name(what: &'static str, name: &str, allowed: fn(char) -> bool) -> Result<(), Error> {
+fn check_name(what: &'static str, name: &str, names: Names) -> Result<(), Error> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let reason = format!("{} bytes; give 1 to {NAME_BYTES_MAX}", name.len());
         return Err(invalid(what, &excerpt(name), reason));
+    }
+    if names == Names::Utf8 {
+        return Ok(());
     }
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(invalid(
@@ -352,8 +371,10 @@ fn check_name(what: &'static str, name: &str, allowed: fn(char) -> bool) -> Resu
             "it starts with a digit; start with a letter".into(),
         ));
     }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if let Some(refused) = name.chars().find(|&c| !allowed(c)) {
-        let reason = format!("{refused:?} is not allowed; use letters, digits and _");
+        let reason =
+            format!("{refused:?} is not allowed; use letters, digits and _, or say utf8_names");
         return Err(invalid(what, name, reason));
     }
     Ok(())
@@ -376,21 +397,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn labelset(labels: &[(&str, &str)]) -> Result<LabelSet, Error> {
+        LabelSet::new(labels, Names::Legacy)
+    }
+
     fn refusal(result: Result<(), Error>) -> String {
         result.unwrap_err().to_string()
     }
 
     #[test]
     fn order_does_not_matter_and_empty_is_absent() {
-        let one = LabelSet::new(&[("b", "2"), ("a", "1"), ("c", "")]).unwrap();
-        let two = LabelSet::new(&[("a", "1"), ("b", "2")]).unwrap();
+        let one = labelset(&[("b", "2"), ("a", "1"), ("c", "")]).unwrap();
+        let two = labelset(&[("a", "1"), ("b", "2")]).unwrap();
         assert_eq!(one, two);
     }
 
     #[test]
     fn neighbours_do_not_run_together() {
-        let one = LabelSet::new(&[("a", "xb"), ("c", "y")]).unwrap();
-        let two = LabelSet::new(&[("a", "x"), ("c", "by")]).unwrap();
+        let one = labelset(&[("a", "xb"), ("c", "y")]).unwrap();
+        let two = labelset(&[("a", "x"), ("c", "by")]).unwrap();
         assert_ne!(one, two);
     }
 
@@ -404,31 +429,82 @@ mod tests {
             &[("a-b", "x")],
             &[("", "x")],
         ] {
-            assert!(LabelSet::new(labels).is_err(), "{labels:?}");
+            assert!(labelset(labels).is_err(), "{labels:?}");
         }
-        assert!(LabelSet::new(&[("a", &"x".repeat(4097))]).is_err());
+        assert!(labelset(&[("a", &"x".repeat(4097))]).is_err());
     }
 
     #[test]
     fn a_refused_name_comes_with_the_right_one() {
         let seconds = Unit::NANOSECONDS;
         assert!(
-            refusal(check_family_name("requests", true, &Unit::NONE)).contains("requests_total")
+            refusal(check_family_name(
+                "requests",
+                Names::Legacy,
+                true,
+                &Unit::NONE
+            ))
+            .contains("requests_total")
         );
         assert!(
-            refusal(check_family_name("depth_total", false, &Unit::NONE)).contains("call it depth")
+            refusal(check_family_name(
+                "depth_total",
+                Names::Legacy,
+                false,
+                &Unit::NONE
+            ))
+            .contains("call it depth")
         );
-        assert!(refusal(check_family_name("wait", false, &seconds)).contains("wait_seconds"));
         assert!(
-            refusal(check_family_name("cpu_total", true, &seconds)).contains("cpu_seconds_total")
+            refusal(check_family_name("wait", Names::Legacy, false, &seconds))
+                .contains("wait_seconds")
         );
-        assert!(refusal(check_family_name("wait_ms", false, &seconds)).contains("it wait_seconds"));
         assert!(
-            refusal(check_family_name("tachograph_up", false, &Unit::NONE)).contains("exporter")
+            refusal(check_family_name(
+                "cpu_total",
+                Names::Legacy,
+                true,
+                &seconds
+            ))
+            .contains("cpu_seconds_total")
         );
-        assert!(check_family_name("cpu_seconds_total", true, &seconds).is_ok());
-        assert!(check_family_name("a:b", false, &Unit::NONE).is_err());
-        assert!(check_family_name("seconds", false, &seconds).is_err());
+        assert!(
+            refusal(check_family_name("wait_ms", Names::Legacy, false, &seconds))
+                .contains("it wait_seconds")
+        );
+        assert!(
+            refusal(check_family_name(
+                "tachograph_up",
+                Names::Legacy,
+                false,
+                &Unit::NONE
+            ))
+            .contains("exporter")
+        );
+        assert!(check_family_name("cpu_seconds_total", Names::Legacy, true, &seconds).is_ok());
+        assert!(check_family_name("a:b", Names::Legacy, false, &Unit::NONE).is_err());
+        assert!(check_family_name("seconds", Names::Legacy, false, &seconds).is_err());
+    }
+
+    #[test]
+    fn any_text_is_a_name_where_that_is_asked_for() {
+        let check = |name| check_family_name(name, Names::Utf8, false, &Unit::NONE);
+        for name in ["http.requests", "größe 花", "a\"b\\c\n", "1st", "-"] {
+            assert!(check(name).is_ok(), "{name:?}");
+            assert!(
+                LabelSet::new(&[(name, "x")], Names::Utf8).is_ok(),
+                "{name:?}"
+            );
+            assert!(
+                LabelSet::new(&[(name, "x")], Names::Legacy).is_err(),
+                "{name:?}"
+            );
+        }
+        assert!(refusal(check("a:b")).contains("recording rules"));
+        assert!(refusal(check("http.requests_total")).contains("it http.requests"));
+        for reserved in ["le", "quantile", "__name__", ""] {
+            assert!(LabelSet::new(&[(reserved, "x")], Names::Utf8).is_err());
+        }
     }
 
     #[test]
@@ -469,7 +545,7 @@ mod tests {
 
     #[test]
     fn ids_are_refused_with_the_reason() {
-        for name in ["request_id", "userId", "trace_id", "session_id"] {
+        for name in ["request_id", "userId", "trace_id", "session_id", "user.id"] {
             let refused = refusal(refuse_ids(&[("method", "get"), (name, "x")]));
             assert!(
                 refused.contains(name) && refused.contains("allow_id_labels"),
@@ -481,7 +557,7 @@ mod tests {
 
     #[test]
     fn the_overflow_set_keeps_the_names() {
-        let labels = LabelSet::new(&[("a", "1"), ("b", "2")]).unwrap().overflow();
+        let labels = labelset(&[("a", "1"), ("b", "2")]).unwrap().overflow();
         let decoded = decode(labels.bytes()).unwrap();
         assert!(decoded.iter().all(|label| &*label.value == OVERFLOW_VALUE));
         assert_eq!(decoded.len(), 2);
@@ -495,7 +571,7 @@ mod tests {
             let pairs: Vec<(&str, &str)> = labels.iter()
                 .filter(|(name, _)| *name != "le" && *name != "quantile")
                 .map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let set = LabelSet::new(&pairs).unwrap();
+            let set = labelset(&pairs).unwrap();
             let decoded = decode(set.bytes()).unwrap();
             let back: Vec<(&str, &str)> =
                 decoded.iter().map(|label| (&*label.name, &*label.value)).collect();

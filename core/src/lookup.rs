@@ -228,14 +228,16 @@ impl Digest {
         let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
             (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
             _ if length >= 2 => {
-                let pair = |at: usize| {
-                    let pair = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>());
+                // Four pairs that leave no byte out: the ends of the text, and those of what is left when half of it
+                // is taken away. Slices, because the compiler sees with them that all pairs are there.
+                let half = length / 2 - 1;
+                let middle = bytes.get(half..length - half).unwrap_or(bytes);
+                let pair = |pair: Option<&[u8; 2]>| {
                     u64::from(pair.map_or(0, |pair| u16::from_le_bytes(*pair)))
                 };
-                // Four pairs that leave no byte out: both ends, and as far from each as half the text lets them be.
-                let half = length / 2 - 1;
-                let (low, high) = (pair(0) | pair(half) << 16, pair(length - 2 - half));
-                (low | high << 32 | pair(length - 2) << 48, 0)
+                let low = pair(bytes.first_chunk()) | pair(middle.first_chunk()) << 16;
+                let high = pair(middle.last_chunk()) | pair(bytes.last_chunk()) << 16;
+                (low | high << 32, 0)
             }
             _ => (bytes.first().map_or(0, |&byte| u64::from(byte)), 0),
         };

@@ -4,6 +4,8 @@ use crate::buckets::{BOUNDS_MAX, Buckets};
 use crate::cell::{Placement, Sharding, choose_shards, exemplars, sharded_cells};
 use crate::definition::Definition;
 use crate::error::Error;
+use crate::host;
+use crate::labels::{self, Names};
 use crate::layout::{Layout, Section, family, halves, low_half, series, split, state};
 use crate::proof::step;
 use crate::schema::Kind;
@@ -14,7 +16,6 @@ use crate::sync::{
 };
 use crate::text::{self, Room};
 use crate::unit::{Scale, Unit};
-use crate::{host, labels};
 
 /// Longest text of a family: name, help, unit and states together.
 const TEXT_BYTES_MAX: usize = 1 << 16;
@@ -209,7 +210,8 @@ pub(crate) fn read_published_family(
     let [name, help, unit] = <[String; 3]>::try_from(texts).map_err(|_| "its texts are missing")?;
     let unit = Unit::owned(unit, Scale::from_word(load(family::SCALE)));
     let is_counter = matches!(kind, Kind::Counter | Kind::CounterF64);
-    labels::check_family_name(&name, is_counter, &unit).map_err(|_| "its name is invalid")?;
+    labels::check_family_name(&name, Names::Utf8, is_counter, &unit)
+        .map_err(|_| "its name is invalid")?;
     let buckets = match kind {
         Kind::Histogram => Some(read_buckets(record, arena)?),
         _ => None,

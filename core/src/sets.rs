@@ -138,6 +138,21 @@ impl<const FROM: u32, const TO: u32> LabelValue for Range<FROM, TO> {
 ///
 /// assert_eq!(Request::NAMES, ["method", "endpoint"]);
 /// ```
+///
+/// Names are letters, digits and underscores, unless the set says `#[label(utf8_names)]`. Its families say it too:
+/// see [`crate::Registration::utf8_names`].
+///
+/// ```
+/// # use tachograph::LabelSet;
+/// #[derive(LabelSet)]
+/// #[label(utf8_names)]
+/// struct Route<'a> {
+///     #[label(rename = "http.route")]
+///     route: &'a str,
+/// }
+///
+/// assert_eq!(Route::NAMES, ["http.route"]);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a label set",
     note = "derive `LabelSet` on a struct of labels, or on an enum that is the only label"

@@ -13,7 +13,7 @@ use crate::family::{Constant, Family, FamilyHandle, Handle, Labelled};
 use crate::family_removal;
 use crate::gauge::{Gauge, GaugeF64, Info, StateSet};
 use crate::histogram::Histogram;
-use crate::labels;
+use crate::labels::{self, Names};
 use crate::layout::{Identity, Layout};
 use crate::loss::Loss;
 use crate::options::SegmentOptions;
@@ -261,6 +261,15 @@ impl<H: Handle> Registration<H> {
         self
     }
 
+    /// Accepts any UTF-8 in the names of the family and its labels, such as `http.requests_total` and `http.method`.
+    ///
+    /// Refused otherwise: a scraper that does not ask for such names, as Prometheus does from version 3 on, gets
+    /// them escaped.
+    pub fn utf8_names(mut self) -> Self {
+        self.constant.names = Names::Utf8;
+        self
+    }
+
     /// Registers the series and returns its handle.
     ///
     /// A full table, a full file system or a reached limit is no error: the handle then adds to the
@@ -288,7 +297,7 @@ impl<H: Handle> Registration<H> {
     /// As [`Registration::register`], and [`Error::Full`], [`Error::NoSpace`], [`Error::SeriesLimit`],
     /// [`Error::Changed`].
     pub fn try_register(self) -> Result<H, Error> {
-        check(&self.spec)?;
+        check(&self.spec, self.constant.names)?;
         let labels = self.constant.with(&[])?;
         let known = self.attached.family(&self.spec)?;
         Family::new(self.attached, Some(known), self.constant).try_resolve(&labels)
@@ -328,7 +337,7 @@ impl<H: Handle> Registration<H> {
 
     /// Registers the family; its labels are checked already.
     fn declared(self) -> Result<Family<H>, Error> {
-        check(&self.spec)?;
+        check(&self.spec, self.constant.names)?;
         let known = match self.attached.family(&self.spec) {
             Ok(known) => Some(known),
             Err(
@@ -411,9 +420,9 @@ impl<H: Bucketed> Registration<H> {
 }
 
 /// Checks what a program can get wrong in a declaration.
-fn check(spec: &FamilySpec) -> Result<(), Error> {
+fn check(spec: &FamilySpec, names: Names) -> Result<(), Error> {
     let is_counter = matches!(spec.kind, Kind::Counter | Kind::CounterF64);
-    labels::check_family_name(&spec.name, is_counter, &spec.unit)?;
+    labels::check_family_name(&spec.name, names, is_counter, &spec.unit)?;
     labels::check_base_unit(&spec.name, is_counter, &spec.unit)?;
     labels::check_help(&spec.help)?;
     if spec.keep_nanos > 0 && spec.kind == Kind::Info {

@@ -32,15 +32,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     match &input.data {
         Data::Struct(data) => {
-            Options::read(&input.attrs, "label", &[])?;
-            expand_struct(input, &data.fields)
+            let options = Options::read(&input.attrs, "label", &["utf8_names"])?;
+            expand_struct(input, &data.fields, options.flag("utf8_names")?)
         }
         Data::Enum(_) => expand_enum(input),
         Data::Union(_) => Err(Error::new(input.ident.span(), "a union is no label set")),
     }
 }
 
-fn expand_struct(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
+fn expand_struct(input: &DeriveInput, fields: &Fields, utf8: bool) -> Result<TokenStream> {
     let Fields::Named(fields) = fields else {
         let message = "a label set needs named fields: their names are the labels";
         return Err(Error::new(input.ident.span(), message));
@@ -48,7 +48,7 @@ fn expand_struct(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
     let labels = fields
         .named
         .iter()
-        .map(label)
+        .map(|field| label(field, utf8))
         .collect::<Result<Vec<Label<'_>>>>()?;
     for (at, label) in labels.iter().enumerate() {
         let name = label.name.value();
@@ -79,13 +79,13 @@ fn expand_struct(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
     })
 }
 
-fn label(field: &Field) -> Result<Label<'_>> {
+fn label(field: &Field, utf8: bool) -> Result<Label<'_>> {
     let options = Options::read(&field.attrs, "label", &["rename", "text"])?;
     let ident = field.ident.as_ref().expect("the fields are named");
     let plain = ident.to_string();
     let plain = LitStr::new(plain.trim_start_matches("r#"), ident.span());
     let name = options.text("rename")?.unwrap_or(plain);
-    options::check_label_name(&name.value(), name.span())?;
+    options::check_label_name(&name.value(), utf8, name.span())?;
     let domain = if options.flag("text")? {
         Domain::Text
     } else {
@@ -184,11 +184,11 @@ fn bounded(name: &Ident, labels: &[Label<'_>]) -> Option<TokenStream> {
 
 /// An enum that is the only label of its set, called like the enum.
 fn expand_enum(input: &DeriveInput) -> Result<TokenStream> {
-    let options = Options::read(&input.attrs, "label", &["rename_all", "name"])?;
+    let options = Options::read(&input.attrs, "label", &["rename_all", "name", "utf8_names"])?;
     let name = &input.ident;
     let plain = LitStr::new(&Case::Snake.spell(&name.to_string()), name.span());
     let label = options.text("name")?.unwrap_or(plain);
-    options::check_label_name(&label.value(), label.span())?;
+    options::check_label_name(&label.value(), options.flag("utf8_names")?, label.span())?;
     Ok(quote! {
         impl ::tachograph::LabelSet for #name {
             type Static = #name;

@@ -20,7 +20,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let message = "a label value needs at least one variant";
         return Err(Error::new(input.ident.span(), message));
     }
-    let options = Options::read(&input.attrs, "label", &["rename_all", "name"])?;
+    let options = Options::read(&input.attrs, "label", &["rename_all", "name", "utf8_names"])?;
     let case = options.text("rename_all")?.map(|name| Case::named(&name));
     let case = case.transpose()?.unwrap_or(Case::Snake);
     let texts = texts(data.variants.iter(), case)?;

@@ -11,13 +11,14 @@ use syn::{
 use crate::options::{self, Options};
 
 /// Options of every metric.
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 8] = [
     "name",
     "help",
     "unit",
     "labels",
     "series_limit",
     "allow_id_labels",
+    "utf8_names",
     "keep_for",
 ];
 /// Options of a field that is another declared struct.
@@ -115,7 +116,7 @@ fn labels(options: &Options) -> Result<TokenStream> {
     let mut calls = TokenStream::new();
     for (name, value) in options.pairs("labels")? {
         let text = name.to_string();
-        options::check_label_name(&text, name.span())?;
+        options::check_label_name(&text, false, name.span())?;
         calls.extend(quote_spanned!(value.span()=> .label(#text, #value)));
     }
     Ok(calls)
@@ -187,6 +188,9 @@ fn declared(options: &Options, field: &Field, ident: &Ident) -> Result<TokenStre
     }
     if options.flag("allow_id_labels")? {
         calls.extend(quote!(.allow_id_labels()));
+    }
+    if options.flag("utf8_names")? {
+        calls.extend(quote!(.utf8_names()));
     }
     let ty = &field.ty;
     Ok(quote_spanned! {ty.span()=>

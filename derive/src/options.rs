@@ -150,12 +150,14 @@ pub(crate) fn word(expression: &Expr) -> Option<&Ident> {
     }
 }
 
-/// Refuses what no label may be called.
-pub(crate) fn check_label_name(name: &str, span: Span) -> Result<()> {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let reason = if name.is_empty() || !name.chars().all(is_word) {
-        "use letters, digits and _"
-    } else if name.starts_with(|c: char| c.is_ascii_digit()) {
+/// Refuses what no label may be called, where any UTF-8 is accepted or is not.
+pub(crate) fn check_label_name(name: &str, utf8: bool, span: Span) -> Result<()> {
+    let is_word = |c: char| utf8 || c.is_ascii_alphanumeric() || c == '_';
+    let reason = if name.is_empty() {
+        "give it a name"
+    } else if !name.chars().all(is_word) {
+        "use letters, digits and _, or say `utf8_names`"
+    } else if !utf8 && name.starts_with(|c: char| c.is_ascii_digit()) {
         "start with a letter"
     } else if name.starts_with("__") || ["le", "quantile"].contains(&name) {
         "`le`, `quantile` and names from `__` on are reserved; choose another"

@@ -1,6 +1,40 @@
 //! Escapes of the formats. The only place that knows them.
 //!
-//! In a label value `\`, `"` and the line feed are escaped; in a HELP text `\` and the line feed are.
+//! In a label value and a quoted name `\`, `"` and the line feed are escaped; in a HELP text `\` and the line feed are.
+
+use crate::escaping::{is_legacy, is_legacy_label};
+
+/// Appends the name of a label, in quotes if not every scraper reads it without.
+pub fn push_label_name(out: &mut Vec<u8>, name: &str) {
+    if is_legacy_label(name) {
+        out.extend_from_slice(name.as_bytes());
+    } else {
+        push_quoted(out, name);
+    }
+}
+
+/// Appends the name of a family, or of its samples with `suffix`, in quotes if not every scraper reads it without.
+/// Returns whether there are quotes.
+pub fn push_name(out: &mut Vec<u8>, name: &str, suffix: &str) -> bool {
+    let quoted = !is_legacy(name);
+    if quoted {
+        push_quoted(out, name);
+        out.pop();
+    } else {
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.extend_from_slice(suffix.as_bytes());
+    if quoted {
+        out.push(b'"');
+    }
+    quoted
+}
+
+fn push_quoted(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    push_label_value(out, name);
+    out.push(b'"');
+}
 
 /// Appends a label value, without its quotes.
 pub fn push_label_value(out: &mut Vec<u8>, value: &str) {

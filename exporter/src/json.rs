@@ -32,6 +32,12 @@ pub(crate) fn render(readings: &[Reading], wanted: &Wanted, page: &mut Vec<u8>) 
     page.push(b'\n');
 }
 
+/// Renders the document of one snapshot in place of what `page` holds.
+pub fn render_snapshot(snapshot: &Snapshot, page: &mut Vec<u8>) {
+    page.clear();
+    Json(page).object(|json| json.snapshot(snapshot, &Wanted::default()));
+}
+
 /// A document in the making.
 struct Json<'a>(&'a mut Vec<u8>);
 

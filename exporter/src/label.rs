@@ -1,44 +1,18 @@
-//! Names of families and labels as the text format can say them.
+//! The names that labels are exposed with.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use tachograph::{Label, Series};
 
-/// `name` with an underscore for each character that the text format does not allow in a name.
-pub(crate) fn legacy_name(name: &str) -> Cow<'_, str> {
-    replaced(name, |character, first| {
-        character == ':' || is_label_character(character, first)
-    })
-}
-
-/// The same for the name of a label, which has no colons.
-fn legacy_label_name(name: &str) -> Cow<'_, str> {
-    replaced(name, is_label_character)
-}
-
-fn is_label_character(character: char, first: bool) -> bool {
-    character == '_' || character.is_ascii_alphabetic() || (!first && character.is_ascii_digit())
-}
-
-fn replaced(name: &str, allowed: impl Fn(char, bool) -> bool) -> Cow<'_, str> {
-    let keeps = |(at, character): (usize, char)| allowed(character, at == 0);
-    if name.char_indices().all(keeps) {
-        return Cow::Borrowed(name);
-    }
-    let kept_or_underscore = |(at, character)| match keeps((at, character)) {
-        true => character,
-        false => '_',
-    };
-    Cow::Owned(name.char_indices().map(kept_or_underscore).collect())
-}
+use crate::escaping::Escaping;
 
 /// Gives the labels of series the names that they are exposed with.
 ///
-/// A label keeps its name unless the page itself adds a label of that name; then it becomes
+/// A label keeps its name unless the page itself adds a label of that name, or a scraper would; then it becomes
 /// `exported_<name>`, as a scraper would do with a label of its target.
 pub(crate) struct LabelNames<'a> {
+    escaping: Escaping,
     reserved: Vec<&'a str>,
     /// The names of the series before, which are most often those of the next.
     last: Vec<Arc<str>>,
@@ -46,8 +20,9 @@ pub(crate) struct LabelNames<'a> {
 }
 
 impl<'a> LabelNames<'a> {
-    pub(crate) fn new(reserved: Vec<&'a str>) -> LabelNames<'a> {
+    pub(crate) fn new(escaping: Escaping, reserved: Vec<&'a str>) -> LabelNames<'a> {
         LabelNames {
+            escaping,
             reserved,
             last: Vec::new(),
             exposed: Vec::new(),
@@ -68,9 +43,11 @@ impl<'a> LabelNames<'a> {
     }
 
     fn unused(&self, label: &Label, labels: &[Label]) -> String {
-        let mut name = legacy_label_name(&label.name).into_owned();
+        let mut name = self.escaping.label(&label.name).into_owned();
         let is_taken = |name: &str| {
-            self.reserved.contains(&name)
+            // Scrapers keep names with two underscores in front for themselves.
+            name.starts_with("__")
+                || self.reserved.contains(&name)
                 || self.exposed.iter().any(|exposed| exposed == name)
                 || (name != &*label.name && labels.iter().any(|other| &*other.name == name))
         };
@@ -83,8 +60,8 @@ impl<'a> LabelNames<'a> {
 
 /// The series that look like an earlier one when their labels are exposed, of those of one family. There can be
 /// some only where a label is exposed with another name.
-pub(crate) fn doubles(series: &[Series], reserved: Vec<&str>) -> Vec<usize> {
-    let mut names = LabelNames::new(reserved);
+pub(crate) fn doubles(series: &[Series], escaping: Escaping, reserved: Vec<&str>) -> Vec<usize> {
+    let mut names = LabelNames::new(escaping, reserved);
     let mut is_renamed = |series: &Series| {
         let exposed = names.of(&series.labels).iter();
         exposed
@@ -125,16 +102,9 @@ mod tests {
                 value: "".into(),
             })
             .collect();
-        LabelNames::new(reserved.to_vec()).of(&labels).to_vec()
-    }
-
-    #[test]
-    fn names_become_legacy_names() {
-        assert_eq!(legacy_name("a:b_1"), "a:b_1");
-        assert_eq!(legacy_name("my.name"), "my_name");
-        assert_eq!(legacy_name("1st"), "_st");
-        assert_eq!(legacy_name("花火"), "__");
-        assert_eq!(legacy_label_name("a:b"), "a_b");
+        LabelNames::new(Escaping::Underscores, reserved.to_vec())
+            .of(&labels)
+            .to_vec()
     }
 
     #[test]
@@ -148,6 +118,7 @@ mod tests {
             exposed(&["segment"], &["exported_segment", "segment"]),
             ["exported_segment", "exported_exported_segment"]
         );
+        assert_eq!(exposed(&[], &["花火"]), ["exported___"]);
         assert_eq!(exposed(&[], &["a.b", "a_b"]), ["exported_a_b", "a_b"]);
         assert_eq!(exposed(&[], &["a.b", "a:b"]), ["a_b", "exported_a_b"]);
     }
@@ -158,7 +129,7 @@ mod tests {
             name: name.into(),
             value: "".into(),
         };
-        let mut names = LabelNames::new(vec!["pid"]);
+        let mut names = LabelNames::new(Escaping::Underscores, vec!["pid"]);
         assert_eq!(names.of(&[label("a")]), ["a"]);
         assert_eq!(names.of(&[label("pid")]), ["exported_pid"]);
         assert!(names.of(&[]).is_empty());

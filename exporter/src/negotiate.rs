@@ -3,6 +3,8 @@
 //! Nothing here ever fails a scrape: a clause that makes no sense is passed over, and whoever asks for
 //! nothing that there is gets the text format 0.0.4, which all can read.
 
+use crate::escaping::Escaping;
+
 /// What a page is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -32,6 +34,8 @@ pub enum Coding {
 pub struct Choice {
     /// What is rendered.
     pub format: Format,
+    /// How names are told that not every scraper reads.
+    pub escaping: Escaping,
     /// The value of `Content-Type`.
     pub content_type: String,
 }
@@ -42,23 +46,31 @@ struct Offer {
     /// Empty where the format has none.
     version: &'static str,
     format: Format,
-    /// Whether the answer says how names are escaped.
-    ///
-    /// No scheme changes anything: names that can be registered are letters, digits and underscores.
-    escapes: bool,
+    schemes: Schemes,
+}
+
+/// Whether names can be asked for in a scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Schemes {
+    /// They cannot: they have underscores.
+    No,
+    /// They can.
+    IfAsked,
+    /// They can, and the answer says the scheme in any case.
+    Always,
 }
 
 const fn offer(
     media_type: &'static str,
     version: &'static str,
     format: Format,
-    escapes: bool,
+    schemes: Schemes,
 ) -> Offer {
     Offer {
         media_type,
         version,
         format,
-        escapes,
+        schemes,
     }
 }
 
@@ -72,16 +84,13 @@ const PROTOBUF_PARAMETERS: [(&str, &str); 2] = [
 
 /// All there is. Who names no version gets the oldest, which comes first; who takes anything, the first.
 const OFFERS: [Offer; 6] = [
-    offer("text/plain", "0.0.4", Format::Text, false),
-    offer("text/plain", "1.0.0", Format::Text, true),
-    offer(OPENMETRICS, "0.0.1", Format::OpenMetrics, false),
-    offer(OPENMETRICS, "1.0.0", Format::OpenMetrics, true),
-    offer(PROTOBUF, "", Format::Protobuf, false),
-    offer("application/json", "", Format::Json, false),
+    offer("text/plain", "0.0.4", Format::Text, Schemes::No),
+    offer("text/plain", "1.0.0", Format::Text, Schemes::Always),
+    offer(OPENMETRICS, "0.0.1", Format::OpenMetrics, Schemes::No),
+    offer(OPENMETRICS, "1.0.0", Format::OpenMetrics, Schemes::Always),
+    offer(PROTOBUF, "", Format::Protobuf, Schemes::IfAsked),
+    offer("application/json", "", Format::Json, Schemes::No),
 ];
-
-const DEFAULT_ESCAPING: &str = "underscores";
-const ESCAPINGS: [&str; 4] = ["allow-utf-8", DEFAULT_ESCAPING, "dots", "values"];
 
 /// The format for an `Accept` header: of the clauses that can be met the one of the highest quality, of
 /// equal ones the first.
@@ -193,14 +202,16 @@ impl Offer {
             content_type += self.version;
             content_type += "; charset=utf-8";
         }
-        if self.escapes {
-            let asked = clause.parameter("escaping");
-            let known = ESCAPINGS.into_iter().find(|it| asked == Some(it));
+        let asked = clause.parameter("escaping").and_then(Escaping::named);
+        let asked = asked.filter(|_| self.schemes != Schemes::No);
+        let escaping = asked.unwrap_or_default();
+        if self.schemes == Schemes::Always || asked.is_some() {
             content_type += "; escaping=";
-            content_type += known.unwrap_or(DEFAULT_ESCAPING);
+            content_type += escaping.name();
         }
         Choice {
             format: self.format,
+            escaping,
             content_type,
         }
     }

@@ -86,17 +86,18 @@ impl Names {
 /// Appends the TYPE, UNIT and HELP lines of a family.
 pub(crate) fn push_header(out: &mut Vec<u8>, declared: &Declared<'_>, unit: &str, help: &str) {
     let Declared { name, kind } = declared;
-    let mut push = |texts: &[&str]| {
-        texts
-            .iter()
-            .for_each(|text| out.extend_from_slice(text.as_bytes()));
+    let mut push = |keyword: &str, rest: &str| {
+        out.extend_from_slice(keyword.as_bytes());
+        escape::push_name(out, name, "");
+        out.push(b' ');
+        out.extend_from_slice(rest.as_bytes());
     };
-    push(&["# TYPE ", name, " ", kind, "\n"]);
+    push("# TYPE ", &format!("{kind}\n"));
     let stem = name.strip_suffix(unit).unwrap_or_default();
     if !unit.is_empty() && stem.ends_with('_') && !matches!(*kind, "info" | "stateset") {
-        push(&["# UNIT ", name, " ", unit, "\n"]);
+        push("# UNIT ", &format!("{unit}\n"));
     }
-    push(&["# HELP ", name, " "]);
+    push("# HELP ", "");
     // Here HELP is escaped as label values are.
     escape::push_label_value(out, help);
     out.push(b'\n');

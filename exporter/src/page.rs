@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::arrange::Arranger;
 use crate::config::{Config, PageOptions};
+use crate::escaping::Escaping;
 use crate::json;
 use crate::log;
 use crate::negotiate::{Coding, Format};
@@ -42,6 +43,7 @@ const UNUSED_MAX: u64 = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
     pub(crate) format: Format,
+    pub(crate) escaping: Escaping,
     pub(crate) coding: Coding,
     pub(crate) wanted: Wanted,
 }
@@ -121,7 +123,7 @@ impl Pages {
         };
         let scraper = Arc::clone(&self.scraper);
         let work = move || {
-            let page = lock(&scraper).scrape(form.format, &form.wanted);
+            let page = lock(&scraper).scrape(form.format, form.escaping, &form.wanted);
             Page {
                 body: pack(page.body, form.coding),
                 report: page.report,
@@ -156,15 +158,43 @@ impl AsRef<[u8]> for Permitted {
     }
 }
 
+/// Renderers for schemes of names, each with the last page that it had a part in. There is one, unless some name needs
+/// escaping.
+#[derive(Debug)]
+struct Renderers<R>(Vec<(R, u64)>);
+
+impl<R> Default for Renderers<R> {
+    fn default() -> Self {
+        Renderers(Vec::new())
+    }
+}
+
+impl<R> Renderers<R> {
+    /// The one that `serves`, or else a new one.
+    fn one(&mut self, page: u64, serves: impl Fn(&R) -> bool, new: impl FnOnce() -> R) -> &mut R {
+        let at = self.0.iter().position(|(renderer, _)| serves(renderer));
+        let at = at.unwrap_or_else(|| {
+            self.0.push((new(), page));
+            self.0.len() - 1
+        });
+        let (renderer, used) = &mut self.0[at];
+        *used = page;
+        renderer
+    }
+
+    fn forget_unused(&mut self, page: u64) {
+        self.0.retain(|(_, used)| page - used <= UNUSED_MAX);
+    }
+}
+
 #[derive(Debug)]
 struct Scraper {
     sources: Sources,
     options: PageOptions,
     status: Arc<Status>,
-    /// Both text formats, and the last page that was in one.
-    text: Option<(TextRenderer, u64)>,
-    /// The same for protobuf.
-    protobuf: Option<(ProtobufRenderer, u64)>,
+    /// For both text formats.
+    text: Renderers<TextRenderer>,
+    protobuf: Renderers<ProtobufRenderer>,
     scrapes: u64,
     spare: Arc<Mutex<Vec<u8>>>,
     /// Conflicts that the log has named.
@@ -180,8 +210,8 @@ impl Scraper {
             sources,
             options: config.pages,
             status,
-            text: None,
-            protobuf: None,
+            text: Renderers::default(),
+            protobuf: Renderers::default(),
             scrapes: 0,
             spare: Arc::default(),
             told: HashSet::new(),
@@ -191,7 +221,7 @@ impl Scraper {
         }
     }
 
-    fn scrape(&mut self, format: Format, wanted: &Wanted) -> Page {
+    fn scrape(&mut self, format: Format, escaping: Escaping, wanted: &Wanted) -> Page {
         let start = Instant::now();
         let readings = self.sources.read();
         let mut body = std::mem::take(&mut *lock(&self.spare));
@@ -199,12 +229,11 @@ impl Scraper {
             json::render(&readings, wanted, &mut body);
             Vec::new()
         } else {
-            self.render(format, wanted, &readings, &mut body)
+            self.render(format, escaping, wanted, &readings, &mut body)
         };
         self.scrapes += 1;
-        let is_old = |used: u64| self.scrapes - used > UNUSED_MAX;
-        self.text.take_if(|(_, used)| is_old(*used));
-        self.protobuf.take_if(|(_, used)| is_old(*used));
+        self.text.forget_unused(self.scrapes);
+        self.protobuf.forget_unused(self.scrapes);
         let report = Report {
             conflicts,
             segments: readings.iter().map(|it| self.report_on(it)).collect(),
@@ -246,6 +275,7 @@ impl Scraper {
     fn render(
         &mut self,
         format: Format,
+        escaping: Escaping,
         wanted: &Wanted,
         readings: &[Reading],
         body: &mut Vec<u8>,
@@ -269,24 +299,21 @@ impl Scraper {
             .map(|(label, snapshot)| (need_label.then_some(label), snapshot))
             .collect();
         let conflicts: &[Conflict] = if format == Format::Protobuf {
-            let (renderer, used) = self.protobuf.get_or_insert_default();
-            *used = self.scrapes;
-            renderer.render_over(&segments, wanted, body);
+            let serves = |renderer: &ProtobufRenderer| renderer.serves(escaping);
+            let renderer = self
+                .protobuf
+                .one(self.scrapes, serves, ProtobufRenderer::default);
+            renderer.render_over(&segments, escaping, wanted, body);
             renderer.conflicts()
         } else {
             let syntax = match format {
                 Format::OpenMetrics => Syntax::OpenMetrics,
                 _ => Syntax::Prometheus,
             };
-            let new = || {
-                (
-                    TextRenderer::with_created(self.options.openmetrics_created),
-                    0,
-                )
-            };
-            let (renderer, used) = self.text.get_or_insert_with(new);
-            *used = self.scrapes;
-            renderer.render_as(syntax, &segments, wanted, body);
+            let serves = |renderer: &TextRenderer| renderer.serves(escaping);
+            let new = || TextRenderer::with_created(self.options.openmetrics_created);
+            let renderer = self.text.one(self.scrapes, serves, new);
+            renderer.render_as(syntax, escaping, &segments, wanted, body);
             renderer.conflicts()
         };
         let merged = arranged.iter().flat_map(|it| &it.conflicts);
@@ -344,7 +371,7 @@ mod tests {
     use super::*;
 
     fn scrape(scraper: &mut Scraper, format: Format) {
-        scraper.scrape(format, &Wanted::default());
+        scraper.scrape(format, Escaping::default(), &Wanted::default());
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -361,6 +388,7 @@ mod tests {
     fn form(query: &str) -> Form {
         Form {
             format: Format::Text,
+            escaping: Escaping::default(),
             coding: Coding::Identity,
             wanted: Wanted::in_query(query),
         }
@@ -412,16 +440,16 @@ mod tests {
         scrape(&mut scraper, Format::OpenMetrics);
         scrape(&mut scraper, Format::Protobuf);
         for _ in 0..UNUSED_MAX {
-            assert!(scraper.text.is_some() && scraper.protobuf.is_some());
+            assert!(scraper.text.0.len() == 1 && scraper.protobuf.0.len() == 1);
             scrape(&mut scraper, Format::Text);
         }
         scrape(&mut scraper, Format::Json);
-        assert!(scraper.text.is_some() && scraper.protobuf.is_none());
+        assert!(scraper.text.0.len() == 1 && scraper.protobuf.0.is_empty());
         for _ in 0..=UNUSED_MAX {
             scrape(&mut scraper, Format::Json);
         }
-        assert!(scraper.text.is_none());
+        assert!(scraper.text.0.is_empty());
         scrape(&mut scraper, Format::Protobuf);
-        assert!(scraper.protobuf.is_some());
+        assert!(scraper.protobuf.0.len() == 1);
     }
 }

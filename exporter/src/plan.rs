@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tachograph::{Directory, Family, GaugeMode, Kind, Snapshot};
+use tachograph::{Directory, Family, GaugeMode, Kind, Series, Snapshot};
 
 use crate::escape;
+use crate::escaping::{Escaping, is_legacy, is_legacy_label};
 use crate::label::{self, LabelNames};
 use crate::number;
 use crate::openmetrics::{self, Names};
@@ -18,6 +19,9 @@ use crate::openmetrics::{self, Names};
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     made_from: Vec<(Option<String>, Arc<Directory>)>,
+    escaping: Escaping,
+    /// Whether no name needs escaping, so that the plan is one for all schemes.
+    is_plain: bool,
     /// Headers and beginnings of lines, one after another.
     pub(crate) arena: Vec<u8>,
     /// Where the arena is cut: two headers for each group, then the lines of its parts. The second header
@@ -133,9 +137,15 @@ impl Cause {
 }
 
 impl Plan {
+    /// Whether the plan, as it is or made anew, is for this scheme.
+    pub(crate) fn serves(&self, escaping: Escaping) -> bool {
+        self.is_plain || self.escaping == escaping
+    }
+
     /// Whether the plan fits `segments`.
-    pub(crate) fn fits(&self, segments: &[(Option<&str>, &Snapshot)]) -> bool {
-        self.made_from.len() == segments.len()
+    pub(crate) fn fits(&self, segments: &[(Option<&str>, &Snapshot)], escaping: Escaping) -> bool {
+        self.serves(escaping)
+            && self.made_from.len() == segments.len()
             && self.made_from.iter().zip(segments).all(
                 |((label, directory), (wanted, snapshot))| {
                     label.as_deref() == *wanted && Arc::ptr_eq(directory, &snapshot.directory)
@@ -144,8 +154,12 @@ impl Plan {
     }
 
     /// A plan with the `_created` lines of OpenMetrics, if they are `created`.
-    pub(crate) fn new(segments: &[(Option<&str>, &Snapshot)], created: bool) -> Plan {
-        let mut plan = Plan::grouped(segments, created);
+    pub(crate) fn new(
+        segments: &[(Option<&str>, &Snapshot)],
+        escaping: Escaping,
+        created: bool,
+    ) -> Plan {
+        let mut plan = Plan::grouped(segments, escaping, created);
         let mut names = Names::default();
         for at in 0..plan.groups.len() {
             plan.lay_out(at, &mut names);
@@ -154,7 +168,11 @@ impl Plan {
     }
 
     /// A plan without lines, for a format that has none.
-    pub(crate) fn grouped(segments: &[(Option<&str>, &Snapshot)], created: bool) -> Plan {
+    pub(crate) fn grouped(
+        segments: &[(Option<&str>, &Snapshot)],
+        escaping: Escaping,
+        created: bool,
+    ) -> Plan {
         let mut plan = Plan {
             made_from: segments
                 .iter()
@@ -162,6 +180,8 @@ impl Plan {
                     (label.map(str::to_owned), Arc::clone(&snapshot.directory))
                 })
                 .collect(),
+            escaping,
+            is_plain: segments.iter().all(|(_, it)| is_plain(&it.directory)),
             ..Plan::default()
         };
         plan.groups = plan.group(created);
@@ -179,10 +199,11 @@ impl Plan {
                     segment,
                     family: at,
                 };
-                let name = exposed_name(family);
+                let name = exposed_name(family, self.escaping);
                 let shape = Shape::of(family);
                 let has_segment = self.made_from[segment].0.is_some();
-                let hidden = label::doubles(&family.series, shape.reserved(&name, has_segment));
+                let reserved = shape.reserved(&name, has_segment);
+                let hidden = label::doubles(&family.series, self.escaping, reserved);
                 let doubles = hidden.len();
                 let part = Part {
                     source,
@@ -272,10 +293,16 @@ impl Plan {
             lengths,
             groups,
             conflicts,
+            escaping,
+            ..
         } = self;
         let group = &mut groups[group];
         let start = lengths.len();
-        let mut lines = Lines { arena, lengths };
+        let mut lines = Lines {
+            arena,
+            lengths,
+            escaping: *escaping,
+        };
         let first = &made_from[group.first.segment].1.families[group.first.family];
         lines.add(|line| push_header(line, &group.name, first.kind.name(), &first.help));
         let declared = names.declare(&group.name, first.kind.name());
@@ -353,6 +380,7 @@ impl Part {
 struct Lines<'a> {
     arena: &'a mut Vec<u8>,
     lengths: &'a mut Vec<u32>,
+    escaping: Escaping,
 }
 
 impl Lines<'_> {
@@ -369,7 +397,7 @@ impl Lines<'_> {
         let shape = &part.shape;
         let bounds = rendered_bounds(family).into_iter().map(|(_, bound)| bound);
         let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
-        let mut names = LabelNames::new(shape.reserved(name, segment.is_some()));
+        let mut names = LabelNames::new(self.escaping, shape.reserved(name, segment.is_some()));
         let mut labels = Vec::new();
         for (at, series) in family.series.iter().enumerate() {
             if part.is_hidden(at) {
@@ -446,12 +474,22 @@ fn rendered(bound: f64) -> String {
 }
 
 /// The name that a family has in the text format.
-fn exposed_name(family: &Family) -> String {
-    let name = label::legacy_name(&family.name);
-    match family.kind {
-        Kind::Info if !name.ends_with("_info") => format!("{name}_info"),
-        _ => name.into_owned(),
-    }
+fn exposed_name(family: &Family, escaping: Escaping) -> String {
+    let name = match family.kind {
+        Kind::Info if !family.name.ends_with("_info") => format!("{}_info", family.name),
+        _ => family.name.clone(),
+    };
+    escaping.family(&name).into_owned()
+}
+
+/// Whether every scraper reads all names as they are.
+fn is_plain(directory: &Directory) -> bool {
+    let has_plain_labels = |series: &Series| {
+        let mut labels = series.labels.iter();
+        labels.all(|label| is_legacy_label(&label.name))
+    };
+    let mut families = directory.families.iter();
+    families.all(|family| is_legacy(&family.name) && family.series.iter().all(has_plain_labels))
 }
 
 /// What the names of a family's samples end in.
@@ -468,13 +506,15 @@ pub(crate) fn push_header(out: &mut Vec<u8>, name: &str, kind: &str, help: &str)
         "info" | "stateset" => "gauge",
         other => other,
     };
-    for text in ["# HELP ", name, " "] {
-        out.extend_from_slice(text.as_bytes());
-    }
+    out.extend_from_slice(b"# HELP ");
+    escape::push_name(out, name, "");
+    out.push(b' ');
     escape::push_help(out, help);
-    for text in ["\n# TYPE ", name, " ", kind, "\n"] {
-        out.extend_from_slice(text.as_bytes());
-    }
+    out.extend_from_slice(b"\n# TYPE ");
+    escape::push_name(out, name, "");
+    out.push(b' ');
+    out.extend_from_slice(kind.as_bytes());
+    out.push(b'\n');
 }
 
 /// Appends `name="value"`, behind a comma when it is not the first label.
@@ -482,7 +522,7 @@ pub(crate) fn push_label(out: &mut Vec<u8>, name: &str, value: &str) {
     if !out.is_empty() && !out.ends_with(b"{") {
         out.push(b',');
     }
-    out.extend_from_slice(name.as_bytes());
+    escape::push_label_name(out, name);
     out.extend_from_slice(b"=\"");
     escape::push_label_value(out, value);
     out.push(b'"');
@@ -496,14 +536,25 @@ fn push_line(
     labels: &[u8],
     more: Option<(&str, &str)>,
 ) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(suffix.as_bytes());
-    if !labels.is_empty() || more.is_some() {
-        out.push(b'{');
+    let is_quoted = push_sample_name(out, name, suffix);
+    if !labels.is_empty() || more.is_some() || is_quoted {
         push_labels(out, labels, more);
         out.push(b'}');
+    } else {
+        out.pop();
     }
     out.push(b' ');
+}
+
+/// Appends the name of a sample and the brace before its labels, in which a quoted name stands. Returns whether it does.
+fn push_sample_name(out: &mut Vec<u8>, name: &str, suffix: &str) -> bool {
+    let start = out.len();
+    let is_quoted = escape::push_name(out, name, suffix);
+    match is_quoted {
+        true => out.insert(start, b'{'),
+        false => out.push(b'{'),
+    }
+    is_quoted
 }
 
 /// Appends a whole line that says when a series began.
@@ -517,8 +568,7 @@ fn push_created(out: &mut Vec<u8>, name: &str, labels: &[u8], unix_nanos: u64) {
 
 /// Appends a line up to where the labels of a process belong.
 fn push_open_line(out: &mut Vec<u8>, name: &str, labels: &[u8], more: Option<(&str, &str)>) {
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'{');
+    push_sample_name(out, name, "");
     push_labels(out, labels, more);
     if !out.ends_with(b"{") {
         out.push(b',');
@@ -526,6 +576,9 @@ fn push_open_line(out: &mut Vec<u8>, name: &str, labels: &[u8], more: Option<(&s
 }
 
 fn push_labels(out: &mut Vec<u8>, labels: &[u8], more: Option<(&str, &str)>) {
+    if !labels.is_empty() && !out.ends_with(b"{") {
+        out.push(b',');
+    }
     out.extend_from_slice(labels);
     if let Some((name, value)) = more {
         push_label(out, name, value);

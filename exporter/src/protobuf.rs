@@ -7,6 +7,7 @@ use tachograph::{
     Exemplar, Family, FamilyView, HistogramView, Number, ProcessValue, Scale, Snapshot, ValueView,
 };
 
+use crate::escaping::Escaping;
 use crate::exemplars;
 use crate::label::LabelNames;
 use crate::native::{Mapping, ZERO_THRESHOLD};
@@ -79,11 +80,12 @@ impl ProtobufRenderer {
     pub fn render_over(
         &mut self,
         segments: &[(Option<&str>, &Snapshot)],
+        escaping: Escaping,
         wanted: &Wanted,
         page: &mut Vec<u8>,
     ) {
-        if !self.plan.fits(segments) {
-            self.plan = Plan::grouped(segments, false);
+        if !self.plan.fits(segments, escaping) {
+            self.plan = Plan::grouped(segments, escaping, false);
         }
         page.clear();
         let views: Vec<Vec<FamilyView<'_>>> = segments
@@ -104,10 +106,22 @@ impl ProtobufRenderer {
             push_family(page, &heading, |page| {
                 for part in &group.parts {
                     let view = &views[part.source.segment][part.source.family];
-                    push_part(page, group, part, view, segments[part.source.segment].0);
+                    push_part(
+                        page,
+                        escaping,
+                        group,
+                        part,
+                        view,
+                        segments[part.source.segment].0,
+                    );
                 }
             });
         }
+    }
+
+    /// Whether it keeps nothing that names of this scheme would displace.
+    pub(crate) fn serves(&self, escaping: Escaping) -> bool {
+        self.plan.serves(escaping)
     }
 
     /// The families that the last page does not show because their names were taken.
@@ -213,6 +227,7 @@ fn push_time(message: &mut Message<'_>, field: u64, unix_nanos: u64) {
 /// Appends all samples of a family of one segment.
 fn push_part(
     out: &mut Vec<u8>,
+    escaping: Escaping,
     group: &Group,
     part: &Part,
     view: &FamilyView<'_>,
@@ -223,7 +238,8 @@ fn push_part(
     let kind = family.kind.name();
     let mapping = family.buckets.as_ref();
     let mapping = mapping.and_then(|buckets| Mapping::new(buckets, scale));
-    let mut names = LabelNames::new(part.shape.reserved(&group.name, segment.is_some()));
+    let names = part.shape.reserved(&group.name, segment.is_some());
+    let mut names = LabelNames::new(escaping, names);
     let mut labels = Vec::new();
     for (at, series) in view.series().enumerate() {
         if part.is_hidden(at) {

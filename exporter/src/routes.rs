@@ -9,6 +9,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::config::Config;
+use crate::escaping::Escaping;
 use crate::landing::landing_page;
 use crate::negotiate::{Coding, Format, choose, choose_coding};
 use crate::page::{Form, Page, Pages, Refusal};
@@ -47,9 +48,10 @@ impl Routes {
     }
 
     /// The page of now, in protobuf.
-    pub(crate) async fn protobuf(&self) -> Option<Page> {
+    pub(crate) async fn protobuf(&self, escaping: Escaping) -> Option<Page> {
         let form = Form {
             format: Format::Protobuf,
+            escaping,
             coding: Coding::Identity,
             wanted: Wanted::default(),
         };
@@ -81,6 +83,7 @@ impl Routes {
         let coding = choose_coding(&all(headers, &header::ACCEPT_ENCODING));
         let form = Form {
             format: choice.format,
+            escaping: choice.escaping,
             coding,
             wanted: Wanted::in_query(query),
         };
@@ -100,6 +103,7 @@ impl Routes {
     async fn landing(&self) -> Answer {
         let form = Form {
             format: Format::Text,
+            escaping: Escaping::default(),
             coding: Coding::Identity,
             wanted: Wanted::default(),
         };

@@ -27,7 +27,7 @@ impl Manager {
                 .ok()
                 .and_then(|text| text.parse::<u64>().ok())
         };
-        let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().into());
+        let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let limit = number("WATCHDOG_USEC").filter(|_| is_ours && socket.is_some());
         Manager {
             socket,

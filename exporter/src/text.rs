@@ -7,6 +7,7 @@ use tachograph::{
     ValueView,
 };
 
+use crate::escaping::Escaping;
 use crate::exemplars;
 use crate::number::push_integer;
 use crate::openmetrics;
@@ -17,7 +18,7 @@ use crate::wanted::Wanted;
 /// Which of the text formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
-    /// Prometheus text 0.0.4, which for our names is 1.0.0 as well.
+    /// Prometheus text 0.0.4, or 1.0.0 where names are allowed to be UTF-8.
     Prometheus,
     /// OpenMetrics 1.0.0, without its last line: a page may have more families.
     OpenMetrics,
@@ -57,7 +58,8 @@ impl TextRenderer {
     /// Renders the page of `segments` as OpenMetrics, with its last line.
     pub fn render_openmetrics(&mut self, segments: &[(Option<&str>, &Snapshot)]) -> &[u8] {
         let mut page = std::mem::take(&mut self.page);
-        self.render_as(Syntax::OpenMetrics, segments, &Wanted::default(), &mut page);
+        let (wanted, escaping) = (Wanted::default(), Escaping::default());
+        self.render_as(Syntax::OpenMetrics, escaping, segments, &wanted, &mut page);
         page.extend_from_slice(openmetrics::END);
         self.page = page;
         &self.page
@@ -66,19 +68,21 @@ impl TextRenderer {
     /// Renders the page of `segments` in place of what `page` holds, which costs least when that is an
     /// earlier page.
     pub fn render_over(&mut self, segments: &[(Option<&str>, &Snapshot)], page: &mut Vec<u8>) {
-        self.render_as(Syntax::Prometheus, segments, &Wanted::default(), page);
+        let (wanted, escaping) = (Wanted::default(), Escaping::default());
+        self.render_as(Syntax::Prometheus, escaping, segments, &wanted, page);
     }
 
-    /// The same in either format, with the families that are `wanted`.
-    pub(crate) fn render_as(
+    /// The same in either format, with names of any scheme and the families that are `wanted`.
+    pub fn render_as(
         &mut self,
         syntax: Syntax,
+        escaping: Escaping,
         segments: &[(Option<&str>, &Snapshot)],
         wanted: &Wanted,
         page: &mut Vec<u8>,
     ) {
-        if !self.plan.fits(segments) {
-            self.plan = Plan::new(segments, self.created);
+        if !self.plan.fits(segments, escaping) {
+            self.plan = Plan::new(segments, escaping, self.created);
         }
         let views: Vec<Vec<FamilyView<'_>>> = segments
             .iter()
@@ -100,6 +104,11 @@ impl TextRenderer {
             }
         }
         *page = writer.sheet.into_bytes();
+    }
+
+    /// Whether it keeps nothing that names of this scheme would displace.
+    pub(crate) fn serves(&self, escaping: Escaping) -> bool {
+        self.plan.serves(escaping)
     }
 
     /// The families that the last page does not show because their names were taken.

@@ -4,8 +4,8 @@ mod messages;
 
 use messages::{Exemplar, Family, Metric};
 use tachograph::{Buckets, GaugeMode, SegmentOptions, SpanContext, SpanId, TraceId, Unit, Writer};
-use tachograph_exporter::Wanted;
 use tachograph_exporter::protobuf::ProtobufRenderer;
+use tachograph_exporter::{Escaping, Wanted};
 
 fn writer() -> Writer {
     SegmentOptions::new().series(100).heap().unwrap()
@@ -16,6 +16,7 @@ fn families(writer: &Writer) -> Vec<Family> {
     let mut page = b"an earlier page".to_vec();
     ProtobufRenderer::default().render_over(
         &[(Some("s"), &snapshot)],
+        Escaping::default(),
         &Wanted::default(),
         &mut page,
     );

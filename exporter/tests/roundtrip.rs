@@ -5,13 +5,14 @@ mod messages;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::Value;
 use tachograph::{
-    Buckets, Family, GaugeMode, HistogramView, Label, SegmentOptions, Snapshot, Unit, ValueView,
-    Writer,
+    Buckets, Family, GaugeMode, HistogramView, Label, Number, SegmentOptions, Snapshot, Unit,
+    ValueView, Writer,
 };
-use tachograph_exporter::Wanted;
 use tachograph_exporter::protobuf::ProtobufRenderer;
-use tachograph_exporter::text::TextRenderer;
+use tachograph_exporter::text::{Syntax, TextRenderer};
+use tachograph_exporter::{Escaping, Wanted, json};
 
 /// A family with its series and what is recorded there.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ struct Declared {
     kind: Kind,
     unit: usize,
     help: String,
+    /// What stands in the name and in that of a label.
+    odd: String,
     series: BTreeMap<(String, String), Vec<u64>>,
 }
 
@@ -75,23 +78,33 @@ fn declared() -> impl Strategy<Value = Declared> {
     let values = proptest::collection::vec(bits, 0..4);
     // No series at all is a family, too.
     let series = proptest::collection::btree_map((text(), text()), values, 0..4);
-    (kind, 0..4usize, text(), series).prop_map(|(kind, unit, help, series)| Declared {
+    (kind, 0..4usize, text(), odd(), series).prop_map(|(kind, unit, help, odd, series)| Declared {
         kind,
         unit,
         help,
+        odd,
         series,
     })
 }
 
+/// A part of a name: nothing, or any text in which nothing has a meaning.
+fn odd() -> impl Strategy<Value = String> {
+    let any = text().prop_map(|text| text.replace([':', '_'], "."));
+    prop_oneof![Just(String::new()), any]
+}
+
 fn record(writer: &Writer, at: usize, declared: &Declared) {
     let (unit, end) = unit(declared.unit);
-    let (name, help) = (format!("f{at}{end}"), declared.help.as_str());
+    let odd = &declared.odd;
+    let (name, help) = (format!("f{at}{odd}{end}"), declared.help.as_str());
+    let label = format!("a{odd}");
     let total = format!("{name}_total");
     for ((a, b), values) in &declared.series {
-        let (a, b, values) = (("a", a.as_str()), ("pid", b.as_str()), values.iter());
+        let (a, b, values) = ((&label, a.as_str()), ("pid", b.as_str()), values.iter());
         macro_rules! series {
             ($registration:expr) => {
                 $registration
+                    .utf8_names()
                     .label(a.0, a.1)
                     .label(b.0, b.1)
                     .register()
@@ -130,10 +143,10 @@ fn record(writer: &Writer, at: usize, declared: &Declared) {
                 values.for_each(|&value| histogram.record(value));
             }
             Kind::Info => {
-                series!(writer.info(&format!("i{at}"), help));
+                series!(writer.info(&format!("i{at}{odd}"), help));
             }
             Kind::States(mode) => {
-                let states = writer.state_set(&format!("s{at}"), help, &["on \"x\"", "off\\"]);
+                let states = writer.state_set(&format!("s{at}{odd}"), help, &["on \"x\"", "off\\"]);
                 let states = series!(states.mode(mode));
                 values.for_each(|&value| states.set((value % 2) as usize));
             }
@@ -256,21 +269,27 @@ fn parsed(page: &str) -> Samples {
         .split('\n')
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
-        let end = line.find(['{', ' ']).unwrap();
-        let (name, mut rest) = line.split_at(end);
+        let (mut name, mut rest) = word(line, &['{', ' ']);
         let mut labels = Vec::new();
         if let Some(inside) = rest.strip_prefix('{') {
             rest = inside;
             while !rest.starts_with('}') {
-                let (label, value) = rest.split_once("=\"").unwrap();
-                let (text, end) = unquoted(value);
-                labels.push((label.to_owned(), text));
-                rest = value[end..].strip_prefix(',').unwrap_or(&value[end..]);
+                let (found, behind) = word(rest, &['=']);
+                rest = behind;
+                if let Some(value) = behind.strip_prefix('=') {
+                    let (value, behind) = word(value, &[]);
+                    labels.push((found, value));
+                    rest = behind;
+                } else {
+                    assert_eq!(name, "", "{line}");
+                    name = found;
+                }
+                rest = rest.strip_prefix(',').unwrap_or(rest);
             }
             rest = &rest[1..];
         }
         let value = rest.strip_prefix(' ').unwrap().parse().unwrap();
-        let before = samples.insert(key(name, labels), value);
+        let before = samples.insert(key(&name, labels), value);
         assert_eq!(before, None, "{line}");
     }
     samples
@@ -283,6 +302,16 @@ fn key(name: &str, mut labels: Vec<(String, String)>) -> (String, Vec<(String, S
     }
     labels.sort();
     (name.to_owned(), labels)
+}
+
+/// A name or value in quotes, or what stands before one of `ends`; and the rest.
+fn word<'a>(text: &'a str, ends: &[char]) -> (String, &'a str) {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let (word, end) = unquoted(quoted);
+        return (word, &quoted[end..]);
+    }
+    let (word, rest) = text.split_at(text.find(ends).unwrap());
+    (word.to_owned(), rest)
 }
 
 /// Text up to its closing quote, and where that ends.
@@ -352,6 +381,105 @@ fn native_count(histogram: &messages::Histogram) -> u64 {
     count
 }
 
+/// Sees that a document in JSON holds all of a snapshot's numbers, to the last digit.
+fn compare_json(document: &Value, snapshot: &Snapshot) {
+    let families = document["families"].as_array().unwrap();
+    assert_eq!(families.len(), snapshot.families().count());
+    for (shown, view) in families.iter().zip(snapshot.families()) {
+        let family = view.family;
+        assert_eq!(shown["name"], *family.name);
+        assert_eq!(shown["help"], *family.help);
+        assert_eq!(shown["unit"], *family.unit.base());
+        let series = shown["series"].as_array().unwrap();
+        assert_eq!(series.len(), family.series.len());
+        for (shown, series) in series.iter().zip(view.series()) {
+            let labels = series.series.labels.iter();
+            let labels: BTreeMap<&str, &str> =
+                labels.map(|label| (&*label.name, &*label.value)).collect();
+            assert_eq!(shown["labels"], serde_json::to_value(labels).unwrap());
+            compare_value(shown, family, series.value);
+        }
+    }
+}
+
+fn compare_value(shown: &Value, family: &Family, value: ValueView<'_>) {
+    match value {
+        ValueView::Absent => assert_eq!(shown["value"], Value::Null),
+        ValueView::Number(number) => assert!(says(shown, number), "{shown}: {number:?}"),
+        ValueView::Info => assert_eq!(shown["value"], 1),
+        ValueView::States(states) => {
+            for (state, &holds) in family.states.iter().zip(states) {
+                assert_eq!(shown["states"][state], holds);
+            }
+        }
+        ValueView::Each(values) => {
+            let shown = shown["each"].as_array().unwrap();
+            assert_eq!(shown.len(), values.len());
+            for (shown, value) in shown.iter().zip(values) {
+                assert_eq!(shown["pid"], value.pid);
+                assert_eq!(shown["slot"], value.slot);
+                assert!(says(shown, value.value), "{shown}: {value:?}");
+            }
+        }
+        ValueView::Histogram(view) => {
+            let shown = &shown["histogram"];
+            assert_eq!(shown["count"], view.count());
+            let sum = shown["recorded_sum"].to_string();
+            assert_eq!(sum, view.sum.to_string());
+            let counts = view.counts.iter().enumerate().filter(|it| *it.1 > 0);
+            let counts: Vec<(u64, u64)> = counts.map(|(at, &count)| (at as u64, count)).collect();
+            let buckets = shown["buckets"].as_array().unwrap().iter();
+            let number = |it: &Value| it.as_u64().unwrap();
+            let buckets: Vec<(u64, u64)> = buckets
+                .map(|it| (number(&it["index"]), number(&it["count"])))
+                .collect();
+            assert_eq!(buckets, counts);
+        }
+    }
+}
+
+/// Whether this says what was recorded, to the last digit.
+fn says(shown: &Value, number: Number) -> bool {
+    let recorded = shown.get("recorded").unwrap_or(&shown["value"]);
+    match number {
+        Number::Unsigned(number) => recorded.as_u64() == Some(number),
+        Number::Signed(number) => recorded.as_i64() == Some(number),
+        Number::Float(number) => {
+            let text = recorded.as_str().map(|text| text.parse().unwrap());
+            same(text.unwrap_or_else(|| recorded.as_f64().unwrap()), number)
+        }
+    }
+}
+
+/// What is left of samples when names are set aside: the values of labels, sorted, with the numbers.
+fn nameless(samples: &Samples) -> Vec<(Vec<String>, u64)> {
+    let nameless = samples.iter().map(|((_, labels), value)| {
+        let mut labels: Vec<String> = labels.iter().map(|(_, value)| value.clone()).collect();
+        labels.sort();
+        let value = if value.is_nan() { f64::NAN } else { *value };
+        (labels, value.to_bits())
+    });
+    let mut nameless: Vec<_> = nameless.collect();
+    nameless.sort();
+    nameless
+}
+
+/// Sees that a page has the samples, under names that every scraper reads.
+fn compare_escaped(format: &str, found: &Samples, expected: &Samples) {
+    let is_plain = |name: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.chars().all(is_part) && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    for (name, labels) in found.keys() {
+        assert!(is_plain(name), "{format}: {name}");
+        assert!(
+            labels.iter().all(|(name, _)| is_plain(name)),
+            "{format}: {labels:?}"
+        );
+    }
+    assert_eq!(nameless(found), nameless(expected), "{format}");
+}
+
 fn compare(format: &str, found: &Samples, expected: &Samples) {
     for (key, value) in found {
         let wanted = expected.get(key);
@@ -382,17 +510,28 @@ proptest! {
         let snapshot = writer.snapshot().unwrap();
         let expected = expected(&snapshot);
         let segments = [(None, &snapshot)];
-        let mut renderer = TextRenderer::new();
-        let text = String::from_utf8(renderer.render(&segments).to_vec()).unwrap();
-        compare("text", &parsed(&text), &expected);
-        let openmetrics = renderer.render_openmetrics(&segments).to_vec();
-        let openmetrics = String::from_utf8(openmetrics).unwrap();
-        prop_assert!(openmetrics.ends_with("# EOF\n"));
-        compare("OpenMetrics", &parsed(&openmetrics), &expected);
+        let wanted = Wanted::default();
+        let (mut text, mut protobuf) = (TextRenderer::new(), ProtobufRenderer::default());
+        for escaping in Escaping::ALL {
+            let compare = match escaping {
+                Escaping::AllowUtf8 => compare,
+                _ => compare_escaped,
+            };
+            let name = escaping.name();
+            for syntax in [Syntax::Prometheus, Syntax::OpenMetrics] {
+                let mut page = Vec::new();
+                text.render_as(syntax, escaping, &segments, &wanted, &mut page);
+                let page = String::from_utf8(page).unwrap();
+                compare(&format!("{syntax:?}, {name}"), &parsed(&page), &expected);
+            }
+            let mut page = Vec::new();
+            protobuf.render_over(&segments, escaping, &wanted, &mut page);
+            compare(&format!("protobuf, {name}"), &decoded(&page), &expected);
+            prop_assert_eq!(text.conflicts(), []);
+        }
         let mut page = Vec::new();
-        ProtobufRenderer::default().render_over(&segments, &Wanted::default(), &mut page);
-        compare("protobuf", &decoded(&page), &expected);
-        prop_assert_eq!(renderer.conflicts(), []);
+        json::render_snapshot(&snapshot, &mut page);
+        compare_json(&serde_json::from_slice(&page).unwrap(), &snapshot);
     }
 }
 

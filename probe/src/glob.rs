@@ -32,6 +32,14 @@ impl Glob {
         }
     }
 
+    /// A pattern that only `text` fits.
+    pub(crate) fn exactly(text: &str) -> Glob {
+        Glob {
+            text: text.to_owned(),
+            parts: text.chars().map(Part::Character).collect(),
+        }
+    }
+
     /// The pattern as it was given.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -1,4 +1,5 @@
-//! Names of series as people write them: `http_*`, `http_requests_total{code=~"5.."}`.
+//! Names of series as people write them: `http_*`, `http_requests_total{code=~"5.."}`; in quotes within the braces, as in
+//! PromQL, where they are no words: `{"http.requests_total","http.method"="GET"}`.
 
 use std::str::FromStr;
 
@@ -69,26 +70,30 @@ impl FromStr for Selector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Selector, String> {
-        let (name, matchers) = match text.split_once('{') {
-            None => (text, Vec::new()),
+        let (name, mut inner) = match text.split_once('{') {
+            None => (text.trim(), ""),
             Some((name, rest)) => {
-                let inner = rest
-                    .trim_end()
-                    .strip_suffix('}')
-                    .ok_or("the brace is not closed: give name{label=\"value\"}")?;
-                (name, matchers(inner)?)
+                let inner = rest.trim_end().strip_suffix('}');
+                let inner = inner.ok_or("the brace is not closed: give name{label=\"value\"}")?;
+                (name.trim(), inner)
             }
         };
-        let name = name.trim();
-        if name.is_empty() && matchers.is_empty() {
+        let mut name = (!name.is_empty()).then(|| Glob::new(name));
+        if name.is_none()
+            && let Some((quoted, rest)) = quoted_name(inner)?
+        {
+            inner = rest;
+            name = (!quoted.is_empty()).then(|| Glob::exactly(&quoted));
+        }
+        let matchers = matchers(inner)?;
+        if name.is_none() && matchers.is_empty() {
             return Err("give a name, as in http_* or x_total{code=~\"5..\"}".into());
         }
-        Ok(Selector {
-            name: (!name.is_empty()).then(|| Glob::new(name)),
-            matchers,
-        })
+        Ok(Selector { name, matchers })
     }
 }
+
+const QUOTES: [char; 2] = ['"', '\''];
 
 /// A condition on one label.
 #[derive(Debug, Clone)]
@@ -123,11 +128,7 @@ impl Matcher {
             .find(|(operator, ..)| rest.starts_with(operator))
             .map(|(operator, negated, is_regex)| (operator.len(), negated, is_regex))
             .ok_or("after the label give =, !=, =~ or !~ and a value")?;
-        let label = label.trim();
-        if label.is_empty() {
-            return Err("the label name is missing: give name=value".into());
-        }
-        Ok((label, negated, is_regex, &rest[length..]))
+        Ok((label.trim(), negated, is_regex, &rest[length..]))
     }
 
     pub(crate) fn admits<'a>(&self, value_of: impl Fn(&str) -> Option<&'a str>) -> bool {
@@ -153,6 +154,9 @@ impl FromStr for Matcher {
 
     fn from_str(text: &str) -> Result<Matcher, String> {
         let (label, negated, is_regex, value) = Matcher::head(text)?;
+        if label.is_empty() {
+            return Err("the label name is missing: give name=value".into());
+        }
         let test = if is_regex {
             Test::Regex(whole(value)?)
         } else {
@@ -166,6 +170,25 @@ impl FromStr for Matcher {
     }
 }
 
+/// A name in quotes that stands first between the braces, and what stands behind its comma.
+fn quoted_name(inner: &str) -> Result<Option<(String, &str)>, String> {
+    let inner = inner.trim_start();
+    if !inner.starts_with(QUOTES) {
+        return Ok(None);
+    }
+    let (name, rest) = value(inner)?;
+    let rest = rest.trim_start();
+    if rest.starts_with(['=', '!']) {
+        // It is the name of a label.
+        return Ok(None);
+    }
+    match rest.strip_prefix(',') {
+        Some(rest) => Ok(Some((name, rest))),
+        None if rest.is_empty() => Ok(Some((name, rest))),
+        None => Err("give a comma behind the name".into()),
+    }
+}
+
 /// What stands between the braces of a selector.
 fn matchers(mut text: &str) -> Result<Vec<Matcher>, String> {
     let mut all = Vec::new();
@@ -174,7 +197,15 @@ fn matchers(mut text: &str) -> Result<Vec<Matcher>, String> {
         if text.is_empty() {
             return Ok(all);
         }
-        let (label, negated, is_regex, rest) = Matcher::head(text)?;
+        let (quoted, from) = match text.starts_with(QUOTES) {
+            true => value(text).map(|(label, rest)| (Some(label), rest))?,
+            false => (None, text),
+        };
+        let (label, negated, is_regex, rest) = Matcher::head(from)?;
+        let label = quoted.as_deref().unwrap_or(label);
+        if label.is_empty() {
+            return Err("the label name is missing: give name=value".into());
+        }
         let (value, rest) = value(rest.trim_start())?;
         let test = if is_regex {
             Test::Regex(whole(&value)?)
@@ -197,7 +228,7 @@ fn matchers(mut text: &str) -> Result<Vec<Matcher>, String> {
 
 /// A quoted value with escapes, or what stands before the next comma; and the rest.
 fn value(text: &str) -> Result<(String, &str), String> {
-    let Some(quote) = text.chars().next().filter(|first| "\"'".contains(*first)) else {
+    let Some(quote) = text.chars().next().filter(|first| QUOTES.contains(first)) else {
         let end = text.find(',').unwrap_or(text.len());
         return Ok((text[..end].trim_end().to_owned(), &text[end..]));
     };
@@ -292,6 +323,38 @@ mod tests {
         }
         for wrong in ["method", "=get", "!=get", "code=~("] {
             assert!(wrong.parse::<Matcher>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn quoted_names_are_those_of_promql() {
+        let part = |text: &str, family| text.parse::<Selector>().unwrap().part_of(family, false);
+        let (name, odd) = ("http.requests_total", "a\"{b},c");
+        for text in [
+            "{\"http.requests_total\"}",
+            "{ 'http.requests_total' , \"a.b\"=\"c\"}",
+            "http.requests_total{\"a.b\"=\"c\"}",
+            "http.*",
+        ] {
+            assert_eq!(part(text, name), Some(Part::Whole), "{text}");
+            assert_eq!(part(text, odd), None, "{text}");
+        }
+        assert_eq!(part(r#"{"a\"{b},c"}"#, odd), Some(Part::Whole));
+        assert_eq!(part("{\"http.*\"}", name), None);
+        let admits = |text: &str| {
+            let selector: Selector = text.parse().unwrap();
+            selector.admits(|label| (label == "a.b=").then_some("c"))
+        };
+        assert!(admits("{\"a.b=\"=\"c\"}") && admits("{\"x.y\",\"a.b=\"=~\"c|d\",}"));
+        assert!(!admits("{\"a.b=\"!=\"c\"}") && !admits("{\"a.b\"=\"c\"}"));
+        for wrong in [
+            "{\"a\" \"b\"}",
+            "{\"a\",\"b\"}",
+            "{\"a}",
+            "{\"\"=\"b\"}",
+            "{\"\"}",
+        ] {
+            assert!(wrong.parse::<Selector>().is_err(), "{wrong}");
         }
     }
 

@@ -14,6 +14,7 @@ use tachograph_tests::server::{self, Server};
 const TEXT: &str = "text/plain;version=0.0.4";
 const TEXT_1: &str = "text/plain;version=1.0.0;escaping=allow-utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0";
+const OPENMETRICS_UTF8: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8";
 
 /// Label values that break a page which does not escape them, or escapes them twice.
 const AWKWARD: [&str; 10] = [
@@ -27,6 +28,21 @@ const AWKWARD: [&str; 10] = [
     r#"x="1",y="2"} 3"#,
     "# HELP me",
     " blanks ",
+];
+
+/// Names that only a page with quoted ones can hold, with names of labels.
+const ODD_NAMES: [(&str, &str); 4] = [
+    ("requests", "http.method"),
+    (r#"a "quote" and \ "#, r#"a "quote" and \ "#),
+    ("a line\nend", "a line\nend"),
+    ("花火{x=\"1\"} 3 # ", "花火{x=\"1\"} 3 # "),
+];
+/// The same for scrapers that read letters, digits and underscores.
+const ODD_NAMES_ESCAPED: [(&str, &str); 4] = [
+    ("requests", "http_method"),
+    ("a__quote__and___", "a__quote__and___"),
+    ("a_line_end", "a_line_end"),
+    ("___x__1___3___", "exported____x__1___3___"),
 ];
 
 const DURATIONS: [u64; 6] = [
@@ -63,6 +79,12 @@ fn fill(writer: &Writer) -> Result<(), Error> {
         .counter("shown_large_total", "2^53 + 2")
         .register()?
         .add((1 << 53) + 2);
+    for (at, (name, label)) in (1..).zip(ODD_NAMES) {
+        let odd = writer
+            .counter(&format!("shown.{name}_total"), "Any name")
+            .utf8_names();
+        odd.label(label, "x").register()?.add(at);
+    }
     writer.gauge("shown_jobs", "Jobs").register()?.set(-1);
     writer
         .counter("shown_jobs_total", "Jobs done")
@@ -149,7 +171,7 @@ fn fill_histograms(writer: &Writer) -> Result<(), Error> {
 type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
 /// What a page must show of the families that [`fill`] makes, the histograms aside.
-fn expected() -> Samples {
+fn expected(utf8_names: bool) -> Samples {
     let mut samples = Samples::new();
     let mut add = |name: &str, labels: &[(&str, &str)], value: f64| {
         let labels = labels
@@ -163,6 +185,13 @@ fn expected() -> Samples {
             &[("value", value), ("also", "x")],
             at.into(),
         );
+    }
+    let (odd, begin) = match utf8_names {
+        true => (ODD_NAMES, "shown."),
+        false => (ODD_NAMES_ESCAPED, "shown_"),
+    };
+    for (at, (name, label)) in (1u8..).zip(odd) {
+        add(&format!("{begin}{name}_total"), &[(label, "x")], at.into());
     }
     add("shown_plain_total", &[], 7.0);
     add("shown_zero_total", &[], 0.0);
@@ -198,10 +227,9 @@ fn page(exporter: &Server, accept: &str) -> Page {
     assert_eq!(answer.status, 200, "{}", answer.head);
     let media_type = accept.split(';').next().unwrap();
     assert!(answer.head.contains(media_type), "{}", answer.head);
-    let format = if accept == OPENMETRICS {
-        "openmetrics"
-    } else {
-        "text"
+    let format = match media_type {
+        "application/openmetrics-text" => "openmetrics",
+        _ => "text",
     };
     let families =
         parse(&answer.body, format).unwrap_or_else(|error| panic!("{error}\n{}", answer.body));
@@ -233,7 +261,7 @@ fn samples(page: &Page) -> Samples {
         .flat_map(|family| family["samples"].as_array().unwrap());
     for sample in all {
         let name = sample[0].as_str().unwrap().to_owned();
-        if !name.starts_with("shown_") {
+        if !name.starts_with("shown") {
             continue;
         }
         let labels: BTreeMap<String, String> = serde_json::from_value(sample[1].clone()).unwrap();
@@ -299,11 +327,11 @@ fn check_histogram(shown: &Samples, name: &str, stage: &str, recorded: &[u64]) {
     }
 }
 
-fn check_page(page: &Page) {
+fn check_page(page: &Page, utf8_names: bool) {
     let (histograms, others): (Samples, Samples) = samples(page)
         .into_iter()
         .partition(|((name, _), _)| is_of_histogram(name));
-    compare(&others, &expected());
+    compare(&others, &expected(utf8_names));
     for name in ["shown_explicit_seconds", "shown_hdr_seconds"] {
         check_histogram(&histograms, name, "read", &DURATIONS);
         check_histogram(&histograms, name, "idle", &[]);
@@ -374,14 +402,15 @@ fn exported() -> (Scratch, Writer, Server) {
 #[test]
 fn the_official_client_reads_the_text_page() {
     let (_scratch, _writer, exporter) = exported();
-    check_page(&page(&exporter, TEXT));
+    check_page(&page(&exporter, TEXT), false);
+    check_page(&page(&exporter, TEXT_1), true);
 }
 
 #[test]
 fn the_official_client_reads_the_openmetrics_page() {
     let (_scratch, _writer, exporter) = exported();
     let page = page(&exporter, OPENMETRICS);
-    check_page(&page);
+    check_page(&page, false);
     check_exemplars(&page);
     assert!(page.text.ends_with("# EOF\n"));
     let types: BTreeMap<&str, &str> = page
@@ -405,10 +434,31 @@ fn the_official_client_reads_the_openmetrics_page() {
 }
 
 #[test]
-fn both_versions_of_the_text_page_say_the_same() {
+fn the_official_client_reads_any_name() {
     let (_scratch, _writer, exporter) = exported();
-    let shown = |accept| samples(&page(&exporter, accept));
-    assert_eq!(shown(TEXT), shown(TEXT_1));
+    check_page(&page(&exporter, OPENMETRICS_UTF8), true);
+    let names = |escaping: &str| -> Vec<String> {
+        let page = page(
+            &exporter,
+            &format!("text/plain;version=1.0.0;escaping={escaping}"),
+        );
+        let names = samples(&page).into_keys().map(|(name, _)| name);
+        names.filter(|name| name.contains("requests")).collect()
+    };
+    assert_eq!(names("allow-utf-8"), ["shown.requests_total"]);
+    assert_eq!(names("underscores"), ["shown_requests_total"]);
+    assert_eq!(names("dots"), ["shown_dot_requests__total"]);
+    // Prefix and all, it begins with another letter.
+    let page = http::get(
+        exporter.address,
+        "/metrics",
+        "text/plain;version=1.0.0;escaping=values",
+    );
+    assert!(
+        page.unwrap()
+            .body
+            .contains("\nU__shown_2e_requests__total{U__http_2e_method=\"x\"} 1\n")
+    );
 }
 
 /// What the probe prints and what the exporter serves are one document.
@@ -454,18 +504,27 @@ fn promtool(page: &str) -> (Option<i32>, String) {
 /// Our own judge, which is stricter than parsers are.
 #[test]
 fn the_probe_finds_no_fault() {
-    let (_scratch, _writer, exporter) = exported();
-    for (format, shown) in [("text", "text"), ("openmetrics", "OpenMetrics")] {
+    let (scratch, _writer, exporter) = exported();
+    let lint = |format: &str, page: &str| -> String {
         let mut probe = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
-        let address = format!("http://{}/metrics", exporter.address);
-        probe.args(["lint", "--as", format, &address]);
+        probe.args(["lint", "--as", format, page]);
         let output = server::run(probe, "");
-        let told = String::from_utf8_lossy(&output.stdout);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(0), "{told}");
-        assert!(
-            told.contains(shown) && told.ends_with(" 0 findings\n"),
-            "{told}"
-        );
+        assert!(told.ends_with(" 0 findings\n"), "{told}");
+        told
+    };
+    let address = format!("http://{}/metrics", exporter.address);
+    assert!(lint("text", &address).contains("text"));
+    assert!(lint("openmetrics", &address).contains("OpenMetrics"));
+    for (format, accept) in [("text", TEXT_1), ("openmetrics", OPENMETRICS_UTF8)] {
+        let page = http::get(exporter.address, "/metrics", accept)
+            .unwrap()
+            .body;
+        assert!(page.contains("\n{\"shown.requests_total\",\"http.method\"=\"x\"} 1\n"));
+        let file = scratch.path(format);
+        std::fs::write(&file, page).unwrap();
+        lint(format, file.to_str().unwrap());
     }
 }
 

@@ -81,13 +81,13 @@ fn overflow_without_a_slot() {
 
 /// Two that are refused with other label names: the family keeps one overflow series for all that follow.
 fn the_first_overflow_stays() {
-    use crate::labels::LabelSet;
+    use crate::labels::{LabelSet, Names};
     let (family, attached) = full();
     let known = |family: &Family| (family.index, family.known.clone());
     let other = attached.clone();
     let (index, record) = known(&family);
     let other = spawn(move || {
-        let labels = LabelSet::new(&[("l", "y")]).unwrap();
+        let labels = LabelSet::new(&[("l", "y")], Names::Legacy).unwrap();
         other.resolve((index, &record), &labels, Hold::Kept).0
     });
     let mine = resolve(&attached, &family, "z");

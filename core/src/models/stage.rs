@@ -6,7 +6,7 @@ use crate::catalogue::Catalogue;
 use crate::cell::Sharding;
 use crate::error::Error;
 use crate::index::Found;
-use crate::labels::LabelSet;
+use crate::labels::{LabelSet, Names};
 use crate::layout::{Capacities, Identity, Layout, Section, family, header, process, series};
 use crate::record::{FamilyRecord, FamilySpec};
 use crate::register;
@@ -125,7 +125,7 @@ impl Family {
 }
 
 pub(super) fn labels(value: &str) -> LabelSet {
-    LabelSet::new(&[("k", value)]).unwrap()
+    LabelSet::new(&[("k", value)], Names::Legacy).unwrap()
 }
 
 /// Brings a reader's directory up to date.

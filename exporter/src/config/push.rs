@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::within;
 use super::{Secret, time};
+use crate::escaping::Escaping;
 
 /// Where to push; section `push`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -51,6 +52,9 @@ pub struct Receiver {
     pub labels: BTreeMap<String, String>,
     /// Whether histograms go in their exponential form, where they have one. Default: with OTLP only.
     pub native_histograms: Option<bool>,
+    /// How names are told that are not of letters, digits and underscores. Default: with OTLP as they are, with
+    /// remote write with underscores.
+    pub escaping: Option<Escaping>,
     /// Bytes that wait at most, as they are sent.
     #[serde(
         default = "buffer_bytes",

@@ -17,6 +17,7 @@ use super::remote_write::{self, RemoteWrite};
 use super::tally::{Loss, Outcome, PushReport, Tally};
 use super::{Moment, Verdict};
 use crate::config::{ConfigError, Receiver};
+use crate::escaping::Escaping;
 use crate::front::Front;
 use crate::log;
 
@@ -90,6 +91,15 @@ impl Target {
         matches!(self.protocol, Protocol::Otlp(_))
     }
 
+    /// How its receiver is told names that are not of letters, digits and underscores.
+    fn escaping(&self) -> Escaping {
+        let default = match self.protocol {
+            Protocol::Otlp(_) => Escaping::AllowUtf8,
+            Protocol::RemoteWrite(_) => Escaping::Underscores,
+        };
+        self.receiver.escaping.unwrap_or(default)
+    }
+
     /// Gives the queue the room that this configuration allows.
     pub(crate) fn make_room(&self) {
         let limit = usize::try_from(self.receiver.buffer_bytes).unwrap_or(usize::MAX);
@@ -125,7 +135,7 @@ impl Target {
     async fn take_page(self: &Arc<Self>, front: &Front) {
         let now = SystemTime::now();
         // One that cannot be made is a bug that was printed.
-        let Some(page) = front.live().routes.protobuf().await else {
+        let Some(page) = front.live().routes.protobuf(self.escaping()).await else {
             return;
         };
         let target = Arc::clone(self);

@@ -164,7 +164,6 @@ fn damage(told: &str) -> Damage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::frame::Eye;
     use crate::tape::tests::sample;
 

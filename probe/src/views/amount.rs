@@ -1,5 +1,7 @@
 //! Numbers and labels.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tachograph::{Label, Number, Scale};
 
@@ -100,14 +102,24 @@ impl Labels {
         let more = more.iter().map(|(name, value)| (*name, value));
         let all: Vec<String> = own
             .chain(more)
-            .map(|(name, value)| format!("{}={value:?}", crate::terminal::printable(name)))
+            .map(|(name, value)| format!("{}={value:?}", word_or_quoted(name)))
             .collect();
-        let family = crate::terminal::printable(family);
-        if all.is_empty() {
-            family.into_owned()
-        } else {
-            format!("{family}{{{}}}", all.join(","))
+        match (word_or_quoted(family), all.join(",")) {
+            (Cow::Borrowed(family), labels) if labels.is_empty() => family.to_owned(),
+            (Cow::Borrowed(family), labels) => format!("{family}{{{labels}}}"),
+            (Cow::Owned(quoted), labels) if labels.is_empty() => format!("{{{quoted}}}"),
+            (Cow::Owned(quoted), labels) => format!("{{{quoted},{labels}}}"),
         }
+    }
+}
+
+/// A name, in quotes where it is not of letters, digits and underscores.
+fn word_or_quoted(name: &str) -> Cow<'_, str> {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let begins = |first: char| !first.is_ascii_digit();
+    match name.chars().all(is_part) && name.starts_with(begins) || name.is_empty() {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("{name:?}")),
     }
 }
 
@@ -148,5 +160,15 @@ mod tests {
             r#"x_total{path="a\"b\\c\n",pid="7"}"#
         );
         assert_eq!(Labels::default().series_name("x", &[]), "x");
+        let labels = Labels(vec![("http.method".into(), "GET".into())]);
+        assert_eq!(
+            labels.series_name("http.requests_total", &[("pid", "7".into())]),
+            r#"{"http.requests_total","http.method"="GET",pid="7"}"#
+        );
+        assert_eq!(labels.inner(), r#""http.method"="GET""#);
+        assert_eq!(
+            Labels::default().series_name("a\x1b.\"b", &[]),
+            r#"{"a\u{1b}.\"b"}"#
+        );
     }
 }

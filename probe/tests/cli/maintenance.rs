@@ -294,7 +294,7 @@ fn slow() {
     let writer = attach(Path::new(&path));
     let differs = writer.counter_f64("requests_total", "Requests served");
     assert!(differs.register().is_err());
-    println!("ready");
+    writeln!(std::io::stdout(), "ready").unwrap();
     let _ = std::io::stdin().lines().next();
 }
 

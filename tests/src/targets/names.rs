@@ -40,13 +40,14 @@ fn writer() -> Writer {
 #[derive(Debug)]
 struct Declared<'a> {
     is_counter: bool,
+    utf8_names: bool,
     unit: Unit,
     name: &'a str,
     help: &'a str,
     labels: Vec<(&'a str, &'a str)>,
 }
 
-/// The first byte is the type and the unit; texts follow, each ended by 0xff: name, help, then label names
+/// The first byte is the type, the unit and the names that are accepted; texts follow, each ended by 0xff: name, help, then label names
 /// and values by turns.
 ///
 /// # Panics
@@ -64,7 +65,8 @@ pub fn run(input: &[u8]) {
     };
     let declared = Declared {
         is_counter: flags & 1 != 0,
-        unit: UNITS[usize::from(flags >> 1) % UNITS.len()].clone(),
+        utf8_names: flags & 0x80 != 0,
+        unit: UNITS[usize::from(flags >> 1 & 0x3f) % UNITS.len()].clone(),
         name,
         help,
         labels: labels
@@ -115,6 +117,10 @@ impl Declared<'_> {
 
     fn with_labels<H: Handle>(&self, declared: Registration<H>) -> Result<Outcome, Error> {
         let declared = declared.unit(self.unit.clone());
+        let declared = match self.utf8_names {
+            true => declared.utf8_names(),
+            false => declared,
+        };
         let labels = self.labels.iter();
         let labelled = labels.fold(declared, |declared, &(name, value)| {
             declared.label(name, value)
@@ -142,7 +148,15 @@ impl Declared<'_> {
         let labels = &self.labels;
         let given = labels.iter().filter(|(_, value)| !value.is_empty());
         let names: BTreeSet<&str> = given.clone().map(|&(name, _)| name).collect();
+        let is_name = match self.utf8_names {
+            true => |name: &str| (1..=255).contains(&name.len()),
+            false => is_name,
+        };
+        let is_label_name = |name: &str| {
+            is_name(name) && !name.starts_with("__") && !["le", "quantile"].contains(&name)
+        };
         is_name(self.name)
+            && !self.name.contains(':')
             && !self.name.starts_with("tachograph_")
             && self.name.ends_with("_total") == self.is_counter
             && self.has_unit()
@@ -167,8 +181,4 @@ fn is_name(name: &str) -> bool {
         .next()
         .is_some_and(|b| b == b'_' || b.is_ascii_alphabetic());
     starts_well && name.len() <= 255 && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric())
-}
-
-fn is_label_name(name: &str) -> bool {
-    is_name(name) && !name.starts_with("__") && !["le", "quantile"].contains(&name)
 }

@@ -19,6 +19,9 @@ pub(crate) struct Look {
     pub(crate) units: Units,
 }
 
+/// Names narrower than this are cut at their end only.
+const TWO_ENDS_MIN: usize = 24;
+
 impl Look {
     pub(crate) fn new(terminal: Terminal, raw: bool) -> Look {
         let units = Units {
@@ -90,13 +93,15 @@ impl Look {
         }
     }
 
-    /// A name in exactly `width` columns. A long one loses its middle: its end has the labels that tell it from others.
+    /// A name in exactly `width` columns. A long one loses its middle, if that leaves enough of both ends: the labels tell
+    /// it from others.
     pub(crate) fn fit_name(&self, name: &str, width: usize) -> String {
         let name = self.text(name);
-        let start = width * 2 / 5;
-        if name.width() <= width || start < 4 {
+        let labels = name.find('{').map(|at| name[at..].width());
+        let start = labels.map(|labels| width.saturating_sub(labels).max(width * 2 / 5));
+        let Some(start) = start.filter(|_| name.width() > width && width >= TWO_ENDS_MIN) else {
             return self.fit(&name, width, Align::Left);
-        }
+        };
         let start = cut(&name, start, &self.terminal);
         let mut room = width - start.width();
         let fits = |character: &char| {
@@ -166,6 +171,8 @@ impl Look {
     pub(crate) fn rate(&self, rate: f64, unit: &str) -> String {
         match unit {
             "seconds" | "bytes" => self.units.rate(rate, unit),
+            // As long as the column, but no longer.
+            _ if self.units.raw && rate >= 1e3 => format!("{rate:.1}"),
             _ if self.units.raw || rate < 1e6 => self.units.rate(rate, unit),
             _ => format!("{}/s", magnitude(rate)),
         }
@@ -245,6 +252,8 @@ mod tests {
         assert_eq!(short(u64::MAX), "18.45 E");
         assert_eq!(look(true).rate(2_500_000.0, ""), "2.5 M/s");
         assert_eq!(look(true).rate(2_500.0, ""), "2500/s");
+        let raw = Look::new(Terminal::plain(80, true), true);
+        assert_eq!(raw.rate(3486.434_017, ""), "3486.4");
     }
 
     #[test]
@@ -254,15 +263,32 @@ mod tests {
         assert_eq!(look(false).text("µ·表"), "u-\\u{8868}");
         for utf8 in [true, false] {
             assert_eq!(look(utf8).fit("表示表示", 5, Align::Left).width(), 5);
-            assert_eq!(look(utf8).fit_name("表示表示表示表示", 13).width(), 13);
+            assert_eq!(
+                look(utf8)
+                    .fit_name("表示表示表示表示{表示表示}", 25)
+                    .width(),
+                25
+            );
         }
     }
 
     #[test]
     fn long_names_keep_their_last_labels() {
         let name = "shop_updates_total{cart=\"389\"}";
-        assert_eq!(look(true).fit_name(name, 20), "shop_up…{cart=\"389\"}");
-        assert_eq!(look(false).fit_name(name, 20), "shop_...{cart=\"389\"}");
+        assert_eq!(
+            look(true).fit_name(name, 26),
+            "shop_updates_…{cart=\"389\"}"
+        );
+        assert_eq!(
+            look(false).fit_name(name, 26),
+            "shop_update...{cart=\"389\"}"
+        );
+        assert_eq!(look(true).fit_name(name, 20), "shop_updates_total{…");
+        let long = "shop_total{cart=\"a long one\",path=\"/pay\"}";
+        assert_eq!(
+            look(true).fit_name(long, 25),
+            "shop_tota…e\",path=\"/pay\"}"
+        );
         assert_eq!(look(true).fit_name("short", 8), "short   ");
         assert_eq!(look(true).fit_name("abcdefghij", 6), "abcde…");
     }
