@@ -8,6 +8,8 @@ mod help;
 mod lint;
 mod maintenance;
 mod matrix;
+#[path = "../../../core/tests/skip/mod.rs"]
+mod skip;
 mod story;
 mod support;
 mod values;

@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(look(true).rate(2_500_000.0, ""), "2.5 M/s");
         assert_eq!(look(true).rate(2_500.0, ""), "2500/s");
         let raw = Look::new(Terminal::plain(80, true), true);
-        assert_eq!(raw.rate(3486.434_017, ""), "3486.4");
+        assert_eq!(raw.rate(3_486.434_017, ""), "3486.4");
     }
 
     #[test]
