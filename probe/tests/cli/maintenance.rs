@@ -261,7 +261,7 @@ fn doctor_names_what_may_not_be_read() {
     let demo = Demo::new();
     let mut doctor = command(&["doctor", "--format", "json", "--segment"]);
     doctor.arg(&demo.path);
-    fs::set_permissions(&demo.path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&demo.path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&demo.path).is_ok() {
         // Root may read all; another user must be able to run the program, which a folder above it may forbid.
         doctor.uid(65_534).gid(65_534);
