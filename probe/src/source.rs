@@ -140,13 +140,19 @@ impl Look {
 
 /// What the file at `path` is by its start.
 pub(crate) fn kept_at(path: &Path) -> Kept {
-    let mut first = Vec::new();
-    let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
-    let file = fs::File::open(path).ok().filter(|_| is_file);
-    let read = file.map(|file| file.take(16).read_to_end(&mut first));
-    match read {
-        Some(Ok(_)) if tape::is_tape(&first) => Kept::Recording,
-        Some(Ok(_)) if dumped::is_dump(&first) => Kept::Dump,
+    let read = || {
+        // Opening a pipe would wait for its other end.
+        if !fs::metadata(path).ok()?.is_file() {
+            return None;
+        }
+        let mut first = Vec::new();
+        let file = fs::File::open(path).ok()?;
+        file.take(16).read_to_end(&mut first).ok()?;
+        Some(first)
+    };
+    match read() {
+        Some(first) if tape::is_tape(&first) => Kept::Recording,
+        Some(first) if dumped::is_dump(&first) => Kept::Dump,
         _ => Kept::No,
     }
 }

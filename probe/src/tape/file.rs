@@ -14,7 +14,7 @@
 //! The checksum covers the slot's sequence, so entries of an earlier lap do not pass for its own.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -141,9 +141,15 @@ pub(crate) fn is_tape(first: &[u8]) -> bool {
 /// In words: it cannot be read, is no tape, or holds no frame.
 pub(crate) fn read(path: &Path) -> Result<Tape, String> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let unread = |error: io::Error| format!("cannot read {shown}: {error}");
+    let mut file = File::open(path).map_err(unread)?;
+    let mut bytes = Vec::new();
+    // No more is read of what may be as large as a segment.
+    let mut start = file.by_ref().take(HEADER_BYTES as u64);
+    start.read_to_end(&mut bytes).map_err(unread)?;
     let (slots, slot_bytes) =
         header(&bytes).ok_or_else(|| format!("{shown} is no recording of this version"))?;
+    file.read_to_end(&mut bytes).map_err(unread)?;
     let mut chunks: Vec<(u64, Chunk)> = bytes[HEADER_BYTES..]
         .chunks(slot_bytes)
         .take(slots)
