@@ -5,8 +5,8 @@ use crate::layout::Section;
 use crate::loss::{Loss, Losses};
 use crate::schema::Kind;
 use crate::snapshot::{
-    Directory, Exemplar, Family, Label, Number, ProcessValue, Removals, SegmentInfo, Series,
-    Snapshot, Value,
+    Directory, Exemplar, Family, Label, Number, ProcessValue, Refused, Removals, SegmentInfo,
+    Series, Snapshot, Value,
 };
 
 /// A family for [`Snapshot::assemble`].
@@ -16,6 +16,8 @@ pub struct FamilyParts {
     pub family: Family,
     /// Registrations that were folded into its overflow series.
     pub overflowed: u64,
+    /// What was refused under its name.
+    pub refused: Option<Refused>,
     /// A value for each of its series, in their order.
     pub values: Vec<SeriesValue>,
     /// The exemplars of each of its series, in their order; empty where no series has any.
@@ -66,8 +68,11 @@ impl Snapshot {
         let mut bucket_counts = Vec::new();
         let mut exemplars = Vec::new();
         let mut overflowed = Vec::new();
-        for parts in families {
+        let mut conflicts = Vec::new();
+        for mut parts in families {
             overflowed.push(parts.overflowed);
+            let own = parts.refused.take();
+            conflicts.extend(own.map(|own| (directory.families.len(), own)));
             let (mut family, sorted) = sort(parts)?;
             family.first = values.len();
             family.series = Vec::with_capacity(sorted.len());
@@ -89,6 +94,7 @@ impl Snapshot {
             bucket_counts,
             exemplars,
             overflowed,
+            refused: conflicts,
             processes: Vec::new(),
             losses: Losses::default(),
             removals: Removals::default(),
@@ -255,6 +261,7 @@ mod tests {
             FamilyParts {
                 family,
                 overflowed: view.overflowed(),
+                refused: view.refused().cloned(),
                 values,
                 exemplars,
             }
@@ -296,6 +303,8 @@ mod tests {
         modes.register().unwrap().set(-1);
         let states = writer.state_set("s", "S", &["on", "off"]);
         states.register().unwrap().set(1);
+        assert!(writer.gauge("z_jobs", "Z").register().is_err());
+        assert!(writer.counter_f64("x_total", "X").register().is_err());
         writer
             .info("build_info", "B")
             .label("version", "1")
@@ -318,6 +327,8 @@ mod tests {
         assert_eq!(after.bucket_counts, before.bucket_counts);
         assert_eq!(after.exemplars, before.exemplars);
         assert_eq!(after.exemplars.len(), 4);
+        assert_eq!(after.refused, before.refused);
+        assert_eq!(after.refused.len(), 2);
         assert_eq!(after.number("x_total", &[("k", "c")]), 3.0);
     }
 

@@ -8,6 +8,7 @@
 //!
 //! Both end in one overflow bucket for what lies above the highest bound.
 
+use std::fmt;
 use std::num::NonZeroU64;
 
 use crate::error::Error;
@@ -38,6 +39,20 @@ impl Default for Buckets {
                 precision: 5,
                 highest: (1 << 42) - 1,
             },
+        }
+    }
+}
+
+impl fmt::Display for Buckets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.layout {
+            Layout::LogLinear { precision, highest } => {
+                write!(f, "log-linear, precision {precision}, to {highest}")
+            }
+            Layout::Explicit(bounds) => {
+                write!(f, "{} bounds:", bounds.len())?;
+                bounds.iter().try_for_each(|bound| write!(f, " {bound}"))
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::marks::{self, Asker};
 use crate::record::{self, FamilyRecord, FamilySpec};
 use crate::sync::{AtomicU64, Ordering};
 use crate::tables::{entry, full};
-use crate::{family_removal, lock, register, removal};
+use crate::{family_removal, lock, refusal, register, removal};
 
 /// How often a family may be removed under its registrant.
 const TRIES: usize = 1 << 16;
@@ -47,7 +47,10 @@ impl Attached {
             let (mark, state) = (Layout::family_mark(index), &words[family::STATE]);
             if self.hold_marked(mark, state, found.state, Hold::Counted)? {
                 let known = register::known_family(&self.segment, index, spec);
-                let known = known.inspect_err(|_| self.release_family(index))?;
+                let known = known.inspect_err(|error| {
+                    refusal::note(words, error);
+                    self.release_family(index);
+                })?;
                 return Ok((index, known));
             }
             self.release_family(index);

@@ -47,6 +47,7 @@ mod counter;
 mod create;
 #[cfg(not(all(test, loom)))]
 mod declare;
+mod definition;
 mod dense;
 mod error;
 mod exemplar;
@@ -94,6 +95,7 @@ mod queries;
 mod reader;
 mod record;
 mod recording;
+mod refusal;
 mod register;
 mod removal;
 mod rseq;
@@ -150,7 +152,8 @@ pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
 pub use snapshot::{
     Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
-    ProcessValue, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill, ValueView,
+    ProcessValue, Refused, RefusedDefinition, Removals, SegmentInfo, Series, SeriesView, Snapshot,
+    TableFill, ValueView,
 };
 pub use split::{Shard, Split};
 #[cfg(not(all(test, loom)))]

@@ -162,8 +162,8 @@ impl Merge {
         self.from.len() == directories.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// The snapshots as one. What is said of whole segments is that of the first; processes, losses, removals and
-    /// damage are left out.
+    /// The snapshots as one. What is said of whole segments is that of the first; processes, losses,
+    /// removals, refusals and damage are left out.
     ///
     /// # Panics
     /// When there is no snapshot, or it [fits](Merge::fits) others.
@@ -177,6 +177,7 @@ impl Merge {
             bucket_counts: Vec::new(),
             exemplars: Vec::new(),
             overflowed: Vec::with_capacity(self.families.len()),
+            refused: Vec::new(),
             processes: Vec::new(),
             losses: Losses::default(),
             removals: Removals::default(),

@@ -119,12 +119,22 @@ pub(crate) mod family {
     pub(crate) const KEEP_NANOS: usize = 17;
     /// The series that is being added or removed.
     pub(crate) const OPERATION: usize = 18;
-    /// How many exemplars a series keeps.
-    pub(crate) const EXEMPLARS: usize = 24;
     /// How many words of the string arena its texts may take (low half), and its bounds (high half).
     pub(crate) const ROOM: usize = 19;
+    /// How many registrations were refused for their definition, and when the last was.
+    pub(crate) const REFUSED: usize = 20;
+    pub(crate) const REFUSED_UNIX_NANOS: usize = 21;
+    /// The first refused definition: its state in the low byte and the process id above it, the bytes of its text, and
+    /// that text.
+    pub(crate) const REFUSAL: usize = 22;
+    pub(crate) const REFUSAL_BYTES: usize = 23;
+    /// How many exemplars a series keeps.
+    pub(crate) const EXEMPLARS: usize = 24;
+    pub(crate) const REFUSAL_TEXT: usize = 25;
+    pub(crate) const REFUSAL_WORDS: usize = 7;
     pub(crate) const WORDS: usize = 32;
 }
+const _: () = assert!(family::REFUSAL_TEXT + family::REFUSAL_WORDS <= family::WORDS);
 
 /// Word offsets in a series record.
 pub(crate) mod series {

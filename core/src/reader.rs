@@ -18,11 +18,11 @@ use crate::missing::Missing;
 use crate::process as slots;
 use crate::proof::pause;
 use crate::segment::Segment;
-use crate::snapshot::{Process, Removals, SegmentInfo, Snapshot, TableFill, Value};
+use crate::snapshot::{Process, Refused, Removals, SegmentInfo, Snapshot, TableFill, Value};
 use crate::split::Split;
 use crate::sync::Ordering;
 use crate::values::{self, Living, Pass};
-use crate::{create, lock};
+use crate::{create, lock, refusal};
 
 /// A segment mapped for reading.
 #[derive(Debug)]
@@ -210,6 +210,7 @@ impl Reader {
             bucket_counts,
             exemplars,
             overflowed: self.overflowed(),
+            refused: self.refused(),
             directory,
             processes,
             losses: self.losses(),
@@ -255,12 +256,23 @@ impl Reader {
         }
     }
 
+    /// The record of each family of the directory.
+    fn family_words(&self) -> impl Iterator<Item = Option<&[crate::sync::AtomicU64]>> {
+        let records = self.catalogue.family_records.iter();
+        records.map(|&record| self.segment.entry(Section::Families, record, family::WORDS))
+    }
+
     fn overflowed(&self) -> Vec<u64> {
-        let count = |&record: &u32| {
-            let words = self.segment.entry(Section::Families, record, family::WORDS);
-            words.map_or(0, |words| words[family::OVERFLOWED].load(Ordering::Relaxed))
-        };
-        self.catalogue.family_records.iter().map(count).collect()
+        let count =
+            |words: &[crate::sync::AtomicU64]| words[family::OVERFLOWED].load(Ordering::Relaxed);
+        let records = self.family_words();
+        records.map(|words| words.map_or(0, count)).collect()
+    }
+
+    fn refused(&self) -> Vec<(usize, Refused)> {
+        let records = self.family_words().enumerate();
+        let refused = records.filter_map(|(at, words)| Some((at, refusal::read(words?)?)));
+        refused.collect()
     }
 
     #[expect(

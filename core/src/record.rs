@@ -2,6 +2,7 @@
 
 use crate::buckets::{BOUNDS_MAX, Buckets};
 use crate::cell::{Placement, Sharding, choose_shards, exemplars, sharded_cells};
+use crate::definition::Definition;
 use crate::error::Error;
 use crate::host;
 use crate::labels::{self, Names};
@@ -110,6 +111,8 @@ impl FamilySpec {
             (family::SERIES_LIMIT, self.series_limit),
             (family::OVERFLOW, 0),
             (family::OVERFLOWED, 0),
+            (family::REFUSED, 0),
+            (family::REFUSAL, 0),
             (family::CREATED_UNIX_NANOS, host::now_unix_nanos()),
             (family::KEEP_NANOS, self.keep_nanos),
             (family::EXEMPLARS, self.exemplars_kept().into()),
@@ -122,36 +125,26 @@ impl FamilySpec {
 
     /// Compares what was asked for with what is registered under the same name.
     pub(crate) fn check_same(&self, existing: &FamilySpec) -> Result<(), Error> {
-        let conflict = |property, existing: String, requested: String| {
-            Err(Error::Conflict {
-                family: self.name.clone(),
-                property,
-                existing,
-                requested,
-            })
+        let (existing, requested) = (existing.definition(), self.definition());
+        let Some(property) = requested.difference(&existing) else {
+            return Ok(());
         };
-        let show_unit = |unit: &Unit| match unit.base() {
-            "" => "none".to_owned(),
-            base => format!("{base} (recorded in {})", unit.scale()),
-        };
-        if self.kind != existing.kind {
-            return conflict("type", existing.kind.to_string(), self.kind.to_string());
+        let show = |definition: Definition<'_>| definition.show(property).unwrap_or_default();
+        Err(Error::Conflict {
+            family: self.name.clone(),
+            property,
+            existing: show(existing),
+            requested: show(requested),
+        })
+    }
+
+    fn definition(&self) -> Definition<'_> {
+        Definition {
+            kind: self.kind,
+            unit: &self.unit,
+            buckets: self.buckets.as_ref(),
+            states: &self.states,
         }
-        if self.unit != existing.unit {
-            return conflict("unit", show_unit(&existing.unit), show_unit(&self.unit));
-        }
-        if self.buckets != existing.buckets {
-            let show = |buckets: &Option<Buckets>| format!("{buckets:?}");
-            return conflict("buckets", show(&existing.buckets), show(&self.buckets));
-        }
-        if self.states != existing.states {
-            return conflict(
-                "states",
-                format!("{:?}", existing.states),
-                format!("{:?}", self.states),
-            );
-        }
-        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub(crate) exemplars: Vec<(usize, Exemplar)>,
     /// Registrations folded into the overflow series, for each family of the directory.
     pub(crate) overflowed: Vec<u64>,
+    /// What was refused, each with the place of its family in the directory, in the directory's order.
+    pub(crate) refused: Vec<(usize, Refused)>,
     /// The processes that hold a slot, living or dead.
     pub processes: Vec<Process>,
     /// What could not be recorded as asked, by reason.
@@ -75,6 +77,28 @@ pub struct Removals {
     pub waiting: u64,
     /// How often a process could not be followed through a fork: while this is not zero, nothing is freed.
     pub untracked: u64,
+}
+
+/// Registrations of a family that were refused, because it is registered with another definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub count: u64,
+    /// When the last one was, in nanoseconds since the Unix epoch.
+    pub last_unix_nanos: u64,
+    /// What the first one asked for; `None` where its process ended before it had said so.
+    pub first: Option<RefusedDefinition>,
+}
+
+/// What a refused registration asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedDefinition {
+    /// The process, by its id in its own pid namespace.
+    pub pid: u32,
+    /// In what it differs from the family: see [`Family::property`].
+    pub property: String,
+    /// What it asked for, cut at some fifty bytes.
+    pub requested: String,
 }
 
 /// How full one table of a segment is.
@@ -365,6 +389,13 @@ impl<'a> FamilyView<'a> {
     /// How many registrations were folded into its overflow series.
     pub fn overflowed(&self) -> u64 {
         self.snapshot.overflowed[self.index]
+    }
+
+    /// What was refused under its name, if anything was.
+    pub fn refused(&self) -> Option<&'a Refused> {
+        let refused = &self.snapshot.refused;
+        let found = refused.binary_search_by_key(&self.index, |(family, _)| *family);
+        Some(&refused[found.ok()?].1)
     }
 
     /// The bucket layout, of a histogram.

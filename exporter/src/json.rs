@@ -3,8 +3,8 @@
 //! The field names are a promise; `docs/PROBE.md` lists them.
 
 use tachograph::{
-    Exemplar, Family, FamilyView, HistogramView, Kind, Number, ProcessValue, Scale, SegmentInfo,
-    Snapshot, ValueView,
+    Exemplar, Family, FamilyView, HistogramView, Kind, Number, ProcessValue, Refused, Scale,
+    SegmentInfo, Snapshot, ValueView,
 };
 
 use crate::number::push_integer;
@@ -225,6 +225,9 @@ impl Json<'_> {
         self.count("series_limit", family.series_limit);
         self.count("overflowed", view.overflowed());
         self.count("series_bytes", family.series_bytes);
+        if let Some(refused) = view.refused() {
+            self.field("refused").object(|json| json.refused(refused));
+        }
         self.list("series", view.series(), |json, series| {
             json.object(|json| {
                 json.field("labels").object(|json| {
@@ -247,6 +250,20 @@ impl Json<'_> {
                     });
                 }
             });
+        });
+    }
+
+    /// Registrations that asked for another definition.
+    fn refused(&mut self, refused: &Refused) {
+        self.count("count", refused.count);
+        self.count("last_unix_nanos", refused.last_unix_nanos);
+        let Some(first) = &refused.first else {
+            return self.field("first").null();
+        };
+        self.field("first").object(|json| {
+            json.count("pid", first.pid.into());
+            json.text("property", &first.property);
+            json.text("requested", &first.requested);
         });
     }
 

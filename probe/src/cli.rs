@@ -43,11 +43,14 @@ const EVERYWHERE: &str = "Options of every command";
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The segment: a file, a directory with one *.seg in it, what `dump` wrote,
-    /// or - for a dump on standard input [default: $TACHOGRAPH_SEGMENT, else
-    /// /dev/shm/tachograph-UID/default.seg]
+    /// The segment: a file, a directory with one *.seg in it, what `dump` or
+    /// `record` wrote, or - for a dump on standard input [default:
+    /// $TACHOGRAPH_SEGMENT, else /dev/shm/tachograph-UID/default.seg]
     #[arg(long, short, global = true, value_name = "PATH", help_heading = EVERYWHERE)]
     pub(crate) segment: Option<PathBuf>,
+    /// Of a recording, the look so long before its end: 90s, 5m
+    #[arg(long, global = true, value_name = "TIME", value_parser = units::parse_duration, help_heading = EVERYWHERE)]
+    pub(crate) back: Option<Duration>,
     /// How data is printed [default: text; of dump: json]
     #[arg(
         long,
@@ -312,7 +315,10 @@ Examples:
   tachograph-probe replay night.tape
   tachograph-probe replay night.tape 'http_*'
 
-Press space to play, [ and ] to step, ? for all keys.";
+Press space to play, [ and ] to step, ? for all keys. Every command takes a
+recording in place of a segment:
+
+  tachograph-probe hist --segment night.tape --back 5m --window 30s";
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {

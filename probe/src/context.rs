@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 use tachograph::Snapshot;
@@ -10,7 +11,7 @@ use crate::cli::{Format, Global};
 use crate::csv;
 use crate::failure::Failure;
 use crate::filter::Filter;
-use crate::source;
+use crate::source::{self, Source};
 use crate::terminal::{Terminal, printable};
 use crate::units::Units;
 
@@ -18,6 +19,8 @@ use crate::units::Units;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) segment: Option<PathBuf>,
+    /// How far before the end of a recording the look is.
+    pub(crate) back: Option<Duration>,
     format: Option<Format>,
     pub(crate) terminal: Terminal,
 }
@@ -26,6 +29,7 @@ impl Context {
     pub(crate) fn new(global: Global) -> Context {
         Context {
             segment: global.segment,
+            back: global.back,
             format: global.format,
             terminal: Terminal::detect(global.ascii),
         }
@@ -51,8 +55,13 @@ impl Context {
         }
     }
 
+    /// What the command line or the environment names.
+    pub(crate) fn source(&self) -> Result<Source, Failure> {
+        Source::open(&source::locate(self.segment.as_deref())?, self.back)
+    }
+
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Failure> {
-        source::snapshot(self.segment.as_deref())
+        self.source()?.snapshot()
     }
 
     /// Tells the person at the terminal something that is not data.

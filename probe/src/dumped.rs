@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use tachograph::{
     Buckets, Damage, Exemplar, Family, FamilyParts, GaugeMode, Kind, Label, Loss, Process,
-    ProcessValue, Recording, Removals, Scale, SegmentInfo, Series, SeriesValue, Snapshot,
+    ProcessValue, Recording, Refused, Removals, Scale, SegmentInfo, Series, SeriesValue, Snapshot,
     TableFill, Unit, table_called,
 };
 
 mod scalar;
 
 use crate::failure::Failure;
+use crate::views::RefusedView;
 use scalar::Scalar;
 
 /// The version of the form, which stands first in a dump.
@@ -168,6 +169,7 @@ struct DumpedFamily {
     series_limit: u64,
     overflowed: u64,
     series_bytes: u64,
+    refused: Option<RefusedView>,
     series: Vec<DumpedSeries>,
 }
 
@@ -301,7 +303,8 @@ fn process(dumped: DumpedProcess) -> Process {
 
 impl DumpedFamily {
     fn parts(self) -> Result<FamilyParts, String> {
-        let kind = self.kind()?;
+        let kind = kind(&self.kind, self.float, self.mode.as_deref());
+        let kind = kind.map_err(|reason| format!("family {:?}: {reason}", self.name))?;
         let mut family = Family::new(self.name, kind);
         let refused = |reason: &str| format!("family {:?}: {reason}", family.name);
         family.buckets = match self.layout {
@@ -341,28 +344,29 @@ impl DumpedFamily {
         Ok(FamilyParts {
             family,
             overflowed: self.overflowed,
+            refused: self.refused.map(Refused::from),
             values,
             exemplars,
         })
     }
+}
 
-    fn kind(&self) -> Result<Kind, String> {
-        let mode = || {
-            GaugeMode::ALL
-                .into_iter()
-                .find(|mode| Some(mode.name()) == self.mode.as_deref())
-                .ok_or_else(|| format!("family {:?}: unknown mode {:?}", self.name, self.mode))
-        };
-        match (self.kind.as_str(), self.float) {
-            ("counter", false) => Ok(Kind::Counter),
-            ("counter", true) => Ok(Kind::CounterF64),
-            ("gauge", false) => Ok(Kind::Gauge(mode()?)),
-            ("gauge", true) => Ok(Kind::GaugeF64(mode()?)),
-            ("histogram", _) => Ok(Kind::Histogram),
-            ("info", _) => Ok(Kind::Info),
-            ("stateset", _) => Ok(Kind::StateSet(mode()?)),
-            (other, _) => Err(format!("family {:?}: unknown type {other:?}", self.name)),
-        }
+/// The type that is called `name`, of floats or not, with its mode where it has one.
+pub(crate) fn kind(name: &str, is_float: bool, mode: Option<&str>) -> Result<Kind, String> {
+    let mode = || {
+        let mut modes = GaugeMode::ALL.into_iter();
+        let found = modes.find(|known| Some(known.name()) == mode);
+        found.ok_or_else(|| format!("unknown mode {mode:?}"))
+    };
+    match (name, is_float) {
+        ("counter", false) => Ok(Kind::Counter),
+        ("counter", true) => Ok(Kind::CounterF64),
+        ("gauge", false) => Ok(Kind::Gauge(mode()?)),
+        ("gauge", true) => Ok(Kind::GaugeF64(mode()?)),
+        ("histogram", _) => Ok(Kind::Histogram),
+        ("info", _) => Ok(Kind::Info),
+        ("stateset", _) => Ok(Kind::StateSet(mode()?)),
+        (other, _) => Err(format!("unknown type {other:?}")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use tachograph::{Damage, Family, FamilyView, Loss, LossClass, Recording, Snapshot, TableFill};
 
+use crate::clock;
 use crate::terminal::printable;
 use crate::units;
 
@@ -119,6 +120,10 @@ pub(crate) fn of(snapshot: &Snapshot) -> Vec<Finding> {
             .map(|table| full(table, snapshot)),
     );
     findings.extend(snapshot.families().filter_map(|view| overflow(&view)));
+    let conflicts = snapshot
+        .families()
+        .filter_map(|view| conflict(&view, snapshot));
+    findings.extend(conflicts);
     let losses = snapshot.losses.iter().filter(|&(_, count)| count > 0);
     findings.extend(losses.map(|(loss, count)| lost(loss, count, snapshot)));
     findings.extend(processes(snapshot));
@@ -193,6 +198,43 @@ fn overflow(view: &FamilyView<'_>) -> Option<Finding> {
         what,
         next,
     ))
+}
+
+/// Registrations that asked for another definition: what the family is, and who wanted what.
+fn conflict(view: &FamilyView<'_>, snapshot: &Snapshot) -> Option<Finding> {
+    let refused = view.refused()?;
+    let name = printable(&view.family.name);
+    let last = clock::age(refused.last_unix_nanos, snapshot.time_unix_nanos);
+    let count = usize::try_from(refused.count).unwrap_or(usize::MAX);
+    let refusals = units::counted(count, "registration");
+    let differs = match &refused.first {
+        Some(first) => {
+            let existing = view.family.property(&first.property).unwrap_or_default();
+            format!(
+                "{name} is registered with {} {}; process {} wanted {}",
+                printable(&first.property),
+                printable(&existing),
+                named(first.pid, snapshot),
+                printable(&first.requested)
+            )
+        }
+        None => format!("{name} was asked for with another definition"),
+    };
+    Some(Finding::warning(
+        "conflict",
+        &view.family.name,
+        format!("{differs}: {refusals} refused, the last {last} ago"),
+        "declare it alike everywhere, or rename one: what was refused records nothing",
+    ))
+}
+
+/// A process by its id, and by its name where it has a slot still.
+fn named(pid: u32, snapshot: &Snapshot) -> String {
+    let mut processes = snapshot.processes.iter();
+    match processes.find(|process| process.pid == pid) {
+        Some(process) => format!("{pid} ({})", printable(&process.name)),
+        None => pid.to_string(),
+    }
 }
 
 /// The label value of what was folded.
@@ -355,6 +397,24 @@ mod tests {
             .iter()
             .find(|finding| finding.code == "series_limit");
         assert_eq!(limit.unwrap().about, "x_total");
+    }
+
+    #[test]
+    fn a_conflict_names_both_definitions_and_who_it_was() {
+        let writer = SegmentOptions::new().process_name("shop").heap().unwrap();
+        writer.counter("x_total", "X").register().unwrap();
+        assert!(writer.counter_f64("x_total", "X").register().is_err());
+        let snapshot = writer.snapshot().unwrap();
+        let found = of(&snapshot);
+        let found = found.iter().find(|finding| finding.code == "conflict");
+        let found = found.unwrap();
+        assert_eq!(found.about, "x_total");
+        let pid = std::process::id();
+        let told = format!(
+            "x_total is registered with type counter; process {pid} (shop) wanted counter of floats: \
+             1 registration refused, the last 0s ago"
+        );
+        assert_eq!(found.what, told);
     }
 
     #[test]

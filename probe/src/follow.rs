@@ -1,31 +1,36 @@
 //! A segment looked at again and again, through replacement and absence.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tachograph::{Snapshot, Split};
 
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::source::Source;
+use crate::source::{self, Source};
 
 /// Keeps attached to whatever segment is at a path.
 pub(crate) struct Follower {
     path: PathBuf,
+    back: Option<Duration>,
     source: Option<Source>,
     /// What was said last, not to say it at every look.
     trouble: Option<String>,
 }
 
 impl Follower {
-    pub(crate) fn attach(path: PathBuf) -> Result<Follower, Failure> {
-        let source = Source::open(&path)?;
+    pub(crate) fn attach(context: &Context) -> Result<Follower, Failure> {
+        let path = source::locate(context.segment.as_deref())?;
+        let source = Source::open(&path, context.back)?;
         Ok(Follower {
             path,
+            back: context.back,
             source: Some(source),
             trouble: None,
         })
     }
 
-    /// Whether there can be news: a dump does not change.
+    /// Whether there can be news: a dump does not change, nor does a recording.
     pub(crate) fn is_live(&self) -> bool {
         self.source.as_ref().is_none_or(Source::is_live)
     }
@@ -39,7 +44,7 @@ impl Follower {
             return (Some(snapshot), None);
         }
         self.source = None;
-        let opened = Source::open(&self.path).and_then(|mut source| {
+        let opened = Source::open(&self.path, self.back).and_then(|mut source| {
             let snapshot = source.snapshot()?;
             Ok((source, snapshot))
         });
@@ -65,6 +70,11 @@ impl Follower {
     /// What the value of one series is made of, while there is a segment.
     pub(crate) fn split(&mut self, name: &str, labels: &[(&str, &str)]) -> Option<Split> {
         self.source.as_mut()?.split(name, labels)
+    }
+
+    /// What a recording has of an interval before; `None` elsewhere, and at its beginning.
+    pub(crate) fn earlier(&self, interval: Duration) -> Option<Snapshot> {
+        self.source.as_ref()?.earlier(interval).ok()?
     }
 
     /// Why there was nothing to look at, at the last look.

@@ -104,15 +104,23 @@ fn the_doctor_believes_a_true_exporter_and_no_other() {
 #[test]
 fn a_json_page_is_a_dump() {
     let scratch = Scratch::new();
-    let _writer = shop(&scratch);
+    let writer = shop(&scratch);
+    let other = writer.counter_f64("shop_sold_total", "Things sold");
+    assert!(other.register().is_err());
     let exporter = server::Server::exporter(&scratch.segment());
     let page = http::get(exporter.address, "/metrics", "application/json").unwrap();
     let page: Value = serde_json::from_str(&page.body).unwrap();
     let dump = page["segments"][0]["snapshot"].to_string();
-    let get = ["--format", "csv", "get"];
-    let mut from_page = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
-    from_page.args(["--segment", "-"]).args(get);
-    let shown = told(from_page, &dump);
-    assert!(shown.contains("shop_sold_total"), "{shown}");
-    assert_eq!(shown, told(probe(&scratch, &get), ""));
+    for (command, wanted) in [("get", "shop_sold_total"), ("check", ",conflict,")] {
+        let arguments = ["--format", "csv", command];
+        let mut from_page = Command::new(server::program("tachograph-probe", "TACHOGRAPH_PROBE"));
+        from_page.args(["--segment", "-"]).args(arguments);
+        let shown = told(from_page, &dump);
+        assert!(shown.contains(wanted), "{shown}");
+        let steady = |text: &str| text.split(" refused, the last").next().map(str::to_owned);
+        assert_eq!(
+            steady(&shown),
+            steady(&told(probe(&scratch, &arguments), ""))
+        );
+    }
 }

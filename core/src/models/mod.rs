@@ -17,6 +17,7 @@ mod gauges;
 mod guard;
 mod histograms;
 mod overflow;
+mod refusal;
 mod registration;
 mod removal;
 mod seats;

@@ -1,7 +1,7 @@
 //! `diff`: what changed from one dump to another, or to the live segment.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::samples::{self, Sample};
+use crate::selector::Selector;
 use crate::source;
 use crate::table::{Align, Cell, Table};
 use crate::terminal::{Paint, printable};
@@ -23,6 +24,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   tachograph-probe dump -o before.json.gz
   tachograph-probe diff before.json.gz                     to the live segment
+  tachograph-probe diff before.json.gz 'http_*'
   tachograph-probe diff before.json.gz after.json.gz 'http_*'
   tachograph-probe diff --exit-code a.json b.json          1 where they differ";
 
@@ -31,10 +33,10 @@ const OF_HISTOGRAM: [&str; 4] = ["count", "p50", "p99", "max"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The dump to start from
+    /// The dump to start from, or a recording
     #[arg(value_name = "BEFORE")]
     before: PathBuf,
-    /// Another dump or segment [default: the segment]
+    /// Another dump, recording or segment [default: the segment]
     #[arg(value_name = "AFTER")]
     after: Option<PathBuf>,
     #[command(flatten)]
@@ -69,10 +71,15 @@ struct Change {
 
 pub(crate) fn run(arguments: &Diff, context: &Context) -> Result<(), Failure> {
     let selection = &arguments.selection;
-    let filter = Filter::new(selection.selectors.clone(), selection.labels.clone());
-    let before = source::snapshot(Some(&arguments.before))?;
-    let given = arguments.after.as_deref().or(context.segment.as_deref());
-    let after = source::snapshot(given)?;
+    let mut selectors = selection.selectors.clone();
+    let selector = arguments.after.as_deref().and_then(selector);
+    let before = source::snapshot(&arguments.before)?;
+    let after = match &arguments.after {
+        Some(after) if selector.is_none() => source::snapshot(after)?,
+        _ => context.snapshot()?,
+    };
+    selectors.extend(selector);
+    let filter = Filter::new(selectors, selection.labels.clone());
     let difference = compare(&before, &after, &filter);
     let is_same = difference.changes.is_empty();
     let units = context.units(selection.raw);
@@ -96,6 +103,14 @@ pub(crate) fn run(arguments: &Diff, context: &Context) -> Result<(), Failure> {
         _ if arguments.exit_code && !is_same => Err(Failure::Told),
         _ => Ok(()),
     }
+}
+
+/// What stands in the place of a file, if it is none and can be a selector.
+fn selector(after: &Path) -> Option<Selector> {
+    let text = after
+        .to_str()
+        .filter(|text| !text.contains(['/', '.']) || text.contains('{'));
+    text.filter(|_| !after.exists())?.parse().ok()
 }
 
 fn compare(before: &Snapshot, after: &Snapshot, filter: &Filter) -> Difference {

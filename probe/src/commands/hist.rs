@@ -16,10 +16,10 @@ use crate::distributions::{self, Taken};
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::hlog::{self, Interval};
+use crate::picture::{self, Picture};
 use crate::progress::Progress;
 use crate::rates::Change;
-use crate::source::{self, Source};
-use crate::svg;
+use crate::source::Source;
 use crate::table::{Align, Table};
 use crate::terminal::{Paint, Terminal};
 use crate::units::{self, Units};
@@ -30,6 +30,7 @@ Examples:
   tachograph-probe hist request_duration_seconds --merge
   tachograph-probe hist request_duration_seconds --window 10s
   tachograph-probe hist 'request*{path=\"/pay\"}' --svg pay.svg
+  tachograph-probe hist --segment night.tape --back 5m --window 30s
   tachograph-probe hist request_duration_seconds --hlog day.hlog";
 
 /// The quantiles of the table.
@@ -44,7 +45,7 @@ pub(crate) struct Hist {
     /// All series of a family together
     #[arg(long)]
     merge: bool,
-    /// Only the values that come in this time from now
+    /// Only the values of this time: from now on, or up to a recording's look
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     window: Option<Duration>,
     /// Write an HdrHistogram interval log, in recorded units
@@ -53,6 +54,9 @@ pub(crate) struct Hist {
     /// Write the charts as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// The same as a PNG
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,18 +100,7 @@ struct QuantileView {
 pub(crate) fn run(arguments: &Hist, context: &Context) -> Result<(), Failure> {
     let selection = &arguments.selection;
     let filter = Filter::new(selection.selectors.clone(), selection.labels.clone());
-    let mut source = Source::open(&source::locate(context.segment.as_deref())?)?;
-    let mut newer = source.snapshot()?;
-    let mut older = None;
-    if let Some(window) = arguments.window {
-        if !source.is_live() {
-            let message = "a dump does not change: no --window";
-            return Err(Failure::Message(message.into()));
-        }
-        let _progress = Progress::new(&format!("collecting for {} s", window.as_secs_f64()));
-        std::thread::sleep(window);
-        older = Some(std::mem::replace(&mut newer, source.snapshot()?));
-    }
+    let (older, newer) = looks(context.source()?, arguments.window)?;
     let shown = collect(older.as_ref(), &newer, &filter, arguments.merge)?;
     if shown.histograms.is_empty() {
         let families = newer.directory.families.iter();
@@ -120,24 +113,50 @@ pub(crate) fn run(arguments: &Hist, context: &Context) -> Result<(), Failure> {
     show(&shown, arguments, context)
 }
 
+/// The look, and the one before it where a window is asked for.
+fn looks(
+    mut source: Source,
+    window: Option<Duration>,
+) -> Result<(Option<Snapshot>, Snapshot), Failure> {
+    let look = source.snapshot()?;
+    let Some(window) = window else {
+        return Ok((None, look));
+    };
+    if let Some(older) = source.earlier(window)? {
+        return Ok((Some(older), look));
+    }
+    if !source.is_live() {
+        let message = "a dump does not change: no --window";
+        return Err(Failure::Message(message.into()));
+    }
+    let _progress = Progress::new(&format!("collecting for {} s", window.as_secs_f64()));
+    std::thread::sleep(window);
+    Ok((Some(look), source.snapshot()?))
+}
+
 fn show(shown: &Distributions, arguments: &Hist, context: &Context) -> Result<(), Failure> {
     let units = context.units(arguments.selection.raw);
     if let Some(path) = &arguments.hlog {
         write_file(path, |out| write_log(shown, out))?;
     }
+    let pictures = || {
+        let histograms = shown.histograms.iter();
+        let charts: Vec<picture::Chart> = histograms.map(|one| drawn(one, units)).collect();
+        Picture::new(&charts, units)
+    };
     if let Some(path) = &arguments.svg {
-        let charts: Vec<svg::Chart> = shown
-            .histograms
-            .iter()
-            .map(|one| picture(one, units))
-            .collect();
-        write_file(path, |out| svg::write(&charts, units, out))?;
+        write_file(path, |out| picture::write_svg(&pictures(), out))?;
     }
+    if let Some(path) = &arguments.png {
+        let bytes = picture::png(&pictures()).map_err(Failure::Message)?;
+        write_file(path, |out| out.write_all(&bytes))?;
+    }
+    let files = [&arguments.hlog, &arguments.svg, &arguments.png];
     if context.is_json() {
         context.write_json(shown)
     } else if context.is_csv() {
         write_csv(shown, context)
-    } else if arguments.hlog.is_some() || arguments.svg.is_some() {
+    } else if files.iter().any(|file| file.is_some()) {
         Ok(())
     } else {
         context.write(|out| write_text(shown, units, out, &context.terminal))
@@ -322,7 +341,7 @@ fn write_log(shown: &Distributions, out: &mut dyn Write) -> io::Result<()> {
     hlog::write(&intervals, &recorded.join(", "), out).map_err(io::Error::other)
 }
 
-fn picture(one: &Shown, units: Units) -> svg::Chart {
+fn drawn(one: &Shown, units: Units) -> picture::Chart {
     let quantile = |wanted: f64| {
         let found = one.quantiles.iter().find(|view| view.quantile == wanted);
         found.map_or("-".into(), |view| {
@@ -330,7 +349,7 @@ fn picture(one: &Shown, units: Units) -> svg::Chart {
         })
     };
     let [p50, p99, max] = [0.5, 0.99, 1.0].map(quantile);
-    svg::Chart {
+    picture::Chart {
         heading: one.series(),
         facts: format!("{}  p50 {p50}  p99 {p99}  max {max}", facts(one, units)),
         unit: one.unit.clone(),

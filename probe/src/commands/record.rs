@@ -8,18 +8,25 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::Follower;
 use crate::frame::Eye;
-use crate::source;
+use crate::progress::Progress;
 use crate::tape::TapeFile;
 use crate::units;
 
 use super::watch::{is_stopped, stop_signal};
 
 pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> {
-    let path = source::locate(context.segment.as_deref())?;
-    let mut follower = Follower::attach(path)?;
+    let mut follower = Follower::attach(context)?;
+    if !follower.is_live() {
+        let reason = "a dump or a recording does not change: nothing to record";
+        return Err(Failure::Message(reason.into()));
+    }
     let stop = stop_signal()?;
     let mut file = TapeFile::create(&arguments.file, arguments.size, arguments.overwrite)
         .map_err(|error| failed(arguments, &error))?;
+    let (shown, every) = (arguments.file.display(), arguments.interval.as_secs_f64());
+    let progress = Progress::new(&format!(
+        "recording every {every} s to {shown}, until Ctrl-C"
+    ));
     let mut eye = Eye::default();
     let mut due = Instant::now();
     let mut looks = 0u64;
@@ -38,8 +45,10 @@ pub(crate) fn run(arguments: &Record, context: &Context) -> Result<(), Failure> 
             break;
         }
     }
+    drop(progress);
     let file = arguments.file.display();
-    context.say(&format!("{looks} looks recorded in {file}"));
+    let looks = units::counted(usize::try_from(looks).unwrap_or(usize::MAX), "look");
+    context.say(&format!("{looks} recorded in {file}"));
     Ok(())
 }
 

@@ -89,6 +89,7 @@ fn obstacle(path: &Path) -> Result<Option<String>, Failure> {
     let path = path.display();
     Ok(match living.as_slice() {
         [] => None,
+        [one] => Some(format!("a living process writes to {path}: {one}")),
         several => Some(format!(
             "{} living processes write to {path}: {}",
             several.len(),

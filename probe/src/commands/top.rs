@@ -1,5 +1,6 @@
 //! `top` and `replay`: the full screen.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tachograph::Snapshot;
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::follow::Follower;
 use crate::frame::Eye;
-use crate::source;
+use crate::source::{Look, Source};
 use crate::tape::{self, Tape};
 use crate::top::{self, Feed, Live, Model, Origin};
 
@@ -20,49 +21,59 @@ const HISTORY_BYTES: usize = 64 << 20;
 pub(crate) fn run(arguments: Top, context: &Context) -> Result<(), Failure> {
     needs_terminal(context)?;
     if let Some(file) = &arguments.replay {
-        let tape = tape::read(file).map_err(Failure::Message)?;
-        return show(tape, arguments.selection, arguments.interval, context);
+        return play(file, arguments.selection, arguments.interval, context);
     }
-    let path = source::locate(context.segment.as_deref())?;
-    let mut follower = Follower::attach(path)?;
+    let (selection, interval) = (arguments.selection, arguments.interval);
     let tape = Tape::new(HISTORY_BYTES);
-    if !follower.is_live() {
-        let (dumped, _) = follower.look();
-        return show(
-            dump(dumped, tape),
-            arguments.selection,
-            arguments.interval,
-            context,
-        );
+    match context.source()? {
+        Source::Recording(look) => {
+            let (tape, at) = look.into_tape();
+            return show(tape, at, selection, interval, context);
+        }
+        Source::Dump(snapshot) => {
+            return show(dump(&snapshot, tape), 0, selection, interval, context);
+        }
+        Source::Segment(_) => {}
     }
-    let model = model(Origin::Live, tape, arguments.selection, arguments.interval);
+    let follower = Follower::attach(context)?;
+    let model = model(Origin::Live, tape, selection, interval);
     let feed = Feed::Live(Box::new(Live::new(follower)));
     top::run(feed, model, &context.terminal)
 }
 
 /// A dump as a recording of one look.
-fn dump(dumped: Option<Snapshot>, mut tape: Tape) -> Tape {
-    if let Some(snapshot) = dumped {
-        tape.push(&Eye::default().see(&snapshot));
-    }
+fn dump(snapshot: &Snapshot, mut tape: Tape) -> Tape {
+    tape.push(&Eye::default().see(snapshot));
     tape
 }
 
 pub(crate) fn replay(arguments: Replay, context: &Context) -> Result<(), Failure> {
     needs_terminal(context)?;
     let second = Duration::from_secs(1);
-    let tape = tape::read(&arguments.file).map_err(Failure::Message)?;
-    show(tape, arguments.selection, second, context)
+    play(&arguments.file, arguments.selection, second, context)
+}
+
+fn play(
+    file: &Path,
+    selection: Selection,
+    interval: Duration,
+    context: &Context,
+) -> Result<(), Failure> {
+    let tape = tape::read(file).map_err(Failure::Message)?;
+    let look = Look::last(tape).back(context.back.unwrap_or_default())?;
+    let (tape, at) = look.into_tape();
+    show(tape, at, selection, interval, context)
 }
 
 fn show(
     tape: Tape,
+    at: u64,
     selection: Selection,
     interval: Duration,
     context: &Context,
 ) -> Result<(), Failure> {
     let mut model = model(Origin::Recording, tape, selection, interval);
-    model.seek(u64::MAX);
+    model.seek(at);
     top::run(Feed::Recording, model, &context.terminal)
 }
 

@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::follow::Follower;
 use crate::screen::Screen;
-use crate::source;
 use crate::table::{Align, Table, cut};
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::{self, Units};
@@ -24,15 +23,15 @@ use crate::views::{Amount, TickView, ValueView, WatchedFamily, WatchedSeries};
 
 pub(crate) fn run(arguments: &Watch, context: &Context) -> Result<(), Failure> {
     let filter = filter(arguments);
-    let path = source::locate(context.segment.as_deref())?;
-    let mut follower = Follower::attach(path)?;
+    let mut follower = Follower::attach(context)?;
     let (first, _) = follower.look();
     if let Some(trouble) = follower.trouble() {
         return Err(Failure::Message(trouble.to_owned()));
     }
     let mut display = Display::new(context, arguments, follower.is_live())?;
-    display.before_first(first.as_ref(), &filter)?;
-    if is_met(&arguments.until, None, first.as_ref()) {
+    let recorded = follower.earlier(arguments.interval);
+    display.before_first(recorded.as_ref(), first.as_ref(), &filter)?;
+    if is_met(&arguments.until, recorded.as_ref(), first.as_ref()) {
         return Ok(());
     }
     if !follower.is_live() {
@@ -156,11 +155,18 @@ impl<'a> Display<'a> {
         })
     }
 
-    /// A screen is not left empty for the first interval, and a dump has no other; elsewhere nothing is shown
-    /// without rates.
-    fn before_first(&mut self, first: Option<&Snapshot>, filter: &Filter) -> Result<(), Failure> {
+    /// A screen is not left empty for the first interval, and a dump or a recording has no other; elsewhere nothing is
+    /// shown without rates.
+    fn before_first(
+        &mut self,
+        recorded: Option<&Snapshot>,
+        first: Option<&Snapshot>,
+        filter: &Filter,
+    ) -> Result<(), Failure> {
         match first {
-            Some(first) if self.screen.is_some() || !self.is_live => self.show(None, first, filter),
+            Some(first) if self.screen.is_some() || !self.is_live => {
+                self.show(recorded, first, filter)
+            }
             _ => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! All that was seen of a segment in one look, as plain data that can be kept, written and read again.
 
+mod again;
 mod seen;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tachograph::{Buckets, Distribution, Scale};
 
 use crate::terminal::printable;
-use crate::views::Amount;
+use crate::views::{Amount, RefusedView};
 
 pub(crate) use seen::Eye;
 
@@ -30,13 +31,21 @@ pub(crate) struct Health {
     pub(crate) instance: u64,
     pub(crate) created_unix_nanos: u64,
     pub(crate) this_boot: bool,
+    /// Of the format, major and minor.
+    pub(crate) version: (u32, u32),
+    /// Shards of CPUs, and those of the fallback.
+    pub(crate) shards: (u32, u32),
+    /// The segment's address space.
+    pub(crate) bytes: u64,
     pub(crate) tables: Vec<Table>,
     pub(crate) processes: Vec<Process>,
     pub(crate) losses: Vec<Lost>,
     /// Registrations folded into the overflow series, for each family of the directory.
     pub(crate) overflowed: Vec<u64>,
-    /// Removed series: so far, freed, waiting.
-    pub(crate) removed: [u64; 3],
+    /// What was refused, with the place of its family in the directory.
+    pub(crate) refused: Vec<(usize, RefusedView)>,
+    /// Removed series: so far, freed, waiting; and forks that keep them from being freed.
+    pub(crate) removed: [u64; 4],
     /// Damaged records in words.
     pub(crate) damage: Vec<String>,
 }
@@ -65,6 +74,8 @@ pub(crate) struct Process {
     pub(crate) slot: u32,
     pub(crate) generation: u64,
     pub(crate) pid: u32,
+    pub(crate) pid_namespace: u64,
+    pub(crate) start_ticks: u64,
     pub(crate) name: String,
     pub(crate) alive: bool,
     /// `rseq`, `fallback` or `unknown`.

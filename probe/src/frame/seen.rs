@@ -8,6 +8,7 @@ use super::{
     Directory, Family, Frame, Health, Histogram, Kind, Layout, Lost, Number, Process, Series,
     Table, Value,
 };
+use crate::views::RefusedView;
 
 /// Turns snapshots into frames, and keeps the directory while it stays the same.
 #[derive(Debug, Default)]
@@ -57,6 +58,9 @@ fn health(snapshot: &Snapshot) -> Health {
         instance: info.instance,
         created_unix_nanos: info.created_unix_nanos,
         this_boot: info.this_boot,
+        version: info.version,
+        shards: (info.cpu_shards, info.fallback_shards),
+        bytes: info.bytes,
         tables: info.tables.iter().map(table).collect(),
         processes: snapshot.processes.iter().map(process).collect(),
         losses: snapshot.losses.iter().map(lost).collect(),
@@ -64,11 +68,23 @@ fn health(snapshot: &Snapshot) -> Health {
             .families()
             .map(|family| family.overflowed())
             .collect(),
-        removed: [removals.removed, removals.reclaimed, removals.waiting],
+        refused: refused(snapshot),
+        removed: [
+            removals.removed,
+            removals.reclaimed,
+            removals.waiting,
+            removals.untracked,
+        ],
         damage: damage
             .map(|damage| format!("{} {}: {}", damage.table, damage.index, damage.reason))
             .collect(),
     }
+}
+
+fn refused(snapshot: &Snapshot) -> Vec<(usize, RefusedView)> {
+    let families = snapshot.families().enumerate();
+    let refused = families.filter_map(|(at, family)| Some((at, family.refused()?.into())));
+    refused.collect()
 }
 
 fn table(fill: &tachograph::TableFill) -> Table {
@@ -86,6 +102,8 @@ fn process(process: &tachograph::Process) -> Process {
         slot: process.slot,
         generation: process.generation,
         pid: process.pid,
+        pid_namespace: process.pid_namespace,
+        start_ticks: process.start_ticks,
         name: process.name.clone(),
         alive: process.alive,
         recording: process.recording.mode().to_owned(),

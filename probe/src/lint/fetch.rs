@@ -43,11 +43,20 @@ fn message<T>(text: String) -> Result<T, Failure> {
 }
 
 fn file(path: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     match path {
-        "-" => io::stdin().take(BYTES_MAX).read_to_end(&mut bytes)?,
-        path => File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?,
-    };
+        "-" => text(io::stdin()),
+        path => text(File::open(path)?),
+    }
+}
+
+/// All of a text. What has a zero byte at its start is none, and may be as large as a segment.
+fn text(mut from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.by_ref().take(4096).read_to_end(&mut bytes)?;
+    if bytes.contains(&0) {
+        return Err(io::Error::other("it is no text, but a segment or the like"));
+    }
+    from.take(BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -14,7 +14,7 @@
 //! The checksum covers the slot's sequence, so entries of an earlier lap do not pass for its own.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use super::{Chunk, Tape, code};
 use crate::frame::Frame;
 
 const MAGIC: &[u8; 8] = b"tachtape";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 24;
 const SEQUENCE_BYTES: usize = 8;
 const ENTRY_HEADER_BYTES: usize = 8;
@@ -130,15 +130,26 @@ fn checksum(sequence: u64, body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Whether a file with these first bytes is a recording, of whatever version.
+pub(crate) fn is_tape(first: &[u8]) -> bool {
+    first.starts_with(MAGIC)
+}
+
 /// The frames that a file holds.
 ///
 /// # Errors
 /// In words: it cannot be read, is no tape, or holds no frame.
 pub(crate) fn read(path: &Path) -> Result<Tape, String> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let unread = |error: io::Error| format!("cannot read {shown}: {error}");
+    let mut file = File::open(path).map_err(unread)?;
+    let mut bytes = Vec::new();
+    // No more is read of what may be as large as a segment.
+    let mut start = file.by_ref().take(HEADER_BYTES as u64);
+    start.read_to_end(&mut bytes).map_err(unread)?;
     let (slots, slot_bytes) =
         header(&bytes).ok_or_else(|| format!("{shown} is no recording of this version"))?;
+    file.read_to_end(&mut bytes).map_err(unread)?;
     let mut chunks: Vec<(u64, Chunk)> = bytes[HEADER_BYTES..]
         .chunks(slot_bytes)
         .take(slots)

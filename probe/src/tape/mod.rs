@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use crate::frame::Frame;
 
-pub(crate) use file::{TapeFile, read};
+pub(crate) use file::{TapeFile, is_tape, read};
 
 /// Frames of a chunk in memory: what is decoded at most to show one of them.
 const CHUNK_FRAMES_MAX: usize = 60;
@@ -193,11 +193,11 @@ pub(crate) mod tests {
     #[test]
     fn the_oldest_frames_go_and_numbers_stay() {
         let frames = sample(250);
-        let mut tape = Tape::new(4 << 10);
+        let mut tape = Tape::new(8 << 10);
         for (frame, end) in frames.iter().zip(1..) {
             tape.push(frame);
             assert_eq!(tape.end(), end);
-            assert!(tape.bytes <= 4 << 10, "{}", tape.bytes);
+            assert!(tape.bytes <= 8 << 10, "{}", tape.bytes);
         }
         assert!(tape.first() > 0 && tape.first() < 250);
         let first = usize::try_from(tape.first()).unwrap();

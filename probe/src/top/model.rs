@@ -307,8 +307,8 @@ impl Model {
 
     fn help_key(&mut self, code: KeyCode) -> Then {
         match code {
-            KeyCode::Down | KeyCode::Char('j') => self.scroll += 1,
-            KeyCode::PageDown => self.scroll += self.height,
+            KeyCode::Down | KeyCode::Char('j') => self.scroll = self.scroll.saturating_add(1),
+            KeyCode::PageDown => self.scroll = self.scroll.saturating_add(self.height),
             KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
             KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(self.height),
             _ => (self.is_help, self.scroll) = (false, 0),
@@ -405,11 +405,17 @@ impl Model {
             KeyCode::Esc | KeyCode::Backspace | KeyCode::Enter => {
                 (self.opened, self.split, self.scroll) = (None, None, 0);
             }
-            KeyCode::Down | KeyCode::Char('j') => self.scroll += 1,
+            KeyCode::Down | KeyCode::Char('j') => self.scroll = self.scroll.saturating_add(1),
             KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
-            KeyCode::PageDown => self.scroll += self.height,
+            KeyCode::PageDown => self.scroll = self.scroll.saturating_add(self.height),
             KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(self.height),
             KeyCode::Home | KeyCode::Char('g') => self.scroll = 0,
+            // Brought back to the last line when it is drawn.
+            KeyCode::End | KeyCode::Char('G') => self.scroll = usize::MAX,
+            KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('1'..='4') => {
+                (self.opened, self.split, self.scroll) = (None, None, 0);
+                self.list_key(code);
+            }
             KeyCode::Char('w') => self.shows_total = !self.shows_total,
             KeyCode::Char('u') => self.is_raw = !self.is_raw,
             _ => {}
@@ -629,6 +635,15 @@ mod tests {
         assert!(model.wants_split().is_some());
         press(&mut model, "w↓");
         assert_eq!((model.shows_total, model.scroll), (true, 1));
+        press(&mut model, "G↓⇟");
+        assert_eq!(model.scroll, usize::MAX);
+        press(&mut model, "2");
+        assert_eq!(
+            (model.opened.is_none(), model.page),
+            (true, Page::Processes)
+        );
+        press(&mut model, "1\n");
+        assert!(model.opened.is_some());
         press(&mut model, "\u{1b}");
         assert_eq!(
             (model.opened.is_none(), model.filter.as_str()),

@@ -24,6 +24,7 @@ pub(crate) fn warnings(track: &Track) -> Vec<String> {
     }
     warnings.extend(full_tables(frame));
     warnings.extend(overflows(frame));
+    warnings.extend(refusals(frame));
     warnings.extend(losses(frame));
     warnings.extend(processes(frame));
     let stale = track.stale_gauges();
@@ -66,11 +67,30 @@ fn overflows(frame: &Frame) -> Vec<String> {
         .collect()
 }
 
+fn refusals(frame: &Frame) -> Vec<String> {
+    let refused = frame.health.refused.iter().filter_map(|(at, refused)| {
+        let family = frame.directory.families.get(*at)?;
+        let count = usize::try_from(refused.count).unwrap_or(usize::MAX);
+        let refusals = of(count, "registration");
+        Some(format!(
+            "{} is declared in two ways: {refusals} refused",
+            family.name
+        ))
+    });
+    refused.collect()
+}
+
 fn losses(frame: &Frame) -> Vec<String> {
     let losses = frame.health.losses.iter();
     losses
         .filter(|lost| lost.count > 0)
-        .map(|lost| format!("{} {} ({})", lost.count, lost.what, lost.reason))
+        .map(|lost| match lost.what.as_str() {
+            "registrations" => format!(
+                "{} registrations folded or lost ({})",
+                lost.count, lost.reason
+            ),
+            what => format!("{} {what} ({})", lost.count, lost.reason),
+        })
         .collect()
 }
 
@@ -126,8 +146,20 @@ mod tests {
             over,
             ["cpu_seconds_total overflowed: 3 registrations went to __other__"]
         );
+        let refused = told(|frame| {
+            let refused = crate::views::RefusedView {
+                count: 1,
+                last_unix_nanos: 5,
+                first: None,
+            };
+            frame.health.refused.push((0, refused));
+        });
+        assert_eq!(
+            refused,
+            ["cpu_seconds_total is declared in two ways: 1 registration refused"]
+        );
         let lost = told(|frame| frame.health.losses[0].count = 3);
-        assert_eq!(lost, ["3 registrations (series_limit)"]);
+        assert_eq!(lost, ["3 registrations folded or lost (series_limit)"]);
         let slow = told(|frame| frame.health.processes[0].recording = "fallback".into());
         assert_eq!(slow, ["1 process by the slower fallback"]);
         let dead = told(|frame| frame.health.processes[0].alive = false);

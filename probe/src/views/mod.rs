@@ -2,11 +2,13 @@
 //! The field names are the JSON's, so they are a promise; `docs/PROBE.md` lists them.
 
 mod amount;
+mod refused;
 mod segment;
 mod tick;
 mod value;
 
 pub(crate) use amount::{Amount, Labels};
+pub(crate) use refused::RefusedView;
 pub(crate) use segment::{
     DamageView, LossesView, ProcessView, RemovalsView, SegmentView, SourceView, damage, processes,
 };

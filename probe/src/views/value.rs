@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tachograph::{Distribution, Exemplar, Family, Kind, Number, Scale, Snapshot};
 
-use super::{Amount, Labels};
+use super::{Amount, Labels, RefusedView};
 use crate::chart::{self, Row};
 use crate::filter::{Admission, Filter, label};
 use crate::selector::Part;
@@ -33,6 +33,9 @@ pub(crate) struct FamilyFacts {
     pub(crate) overflowed: u64,
     /// Memory of one series over all shards.
     pub(crate) series_bytes: u64,
+    /// Registrations that asked for another definition, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<RefusedView>,
 }
 
 impl FamilyFacts {
@@ -52,6 +55,7 @@ impl FamilyFacts {
             series_limit: family.series_limit,
             overflowed: view.overflowed(),
             series_bytes: family.series_bytes,
+            refused: view.refused().map(RefusedView::from),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tachograph::Writer;
 
+use crate::skip::skip;
 use crate::support::{Demo, attach, command, folder, probe, run};
 
 /// The codes of what the doctor found.
@@ -75,7 +76,7 @@ fn rm_refuses_while_somebody_writes() {
     let run = demo.probe(&["rm"]);
     assert_eq!(run.code, Some(1));
     assert!(
-        run.stderr.contains("1 living processes write to") && run.stderr.contains("tester"),
+        run.stderr.contains("a living process writes to") && run.stderr.contains("tester"),
         "{run:?}"
     );
     let dry = demo.probe(&["rm", "--force", "--dry-run"]);
@@ -229,6 +230,99 @@ fn doctor_names_what_is_wrong_with_the_file() {
     );
     assert_eq!(probe(&path, &["doctor"]).code, Some(0));
     assert_eq!(probe(&path, &["doctor", "--strict"]).code, Some(1));
+}
+
+#[test]
+fn doctor_names_what_is_wrong_with_the_place() {
+    let folder = folder();
+    let path = folder.path().join("one.seg");
+    probe(
+        &path,
+        &["create", "--histogram-bytes", &(1u64 << 42).to_string()],
+    );
+    let found = codes(&path, &[]);
+    assert!(found.contains(&"tmpfs_small".into()), "{found:?}");
+    let disk = Path::new(env!("CARGO_TARGET_TMPDIR")).join("doctor.seg");
+    let _ = fs::remove_file(&disk);
+    let refused = probe(&disk, &["create"]);
+    if refused.code == Some(0) {
+        skip("a segment on a disk: the target folder is on a tmpfs");
+    } else {
+        assert_eq!(probe(&disk, &["create", "--allow-disk"]).code, Some(0));
+        let found = codes(&disk, &[]);
+        assert!(found.contains(&"disk_backed".into()), "{found:?}");
+    }
+    let _ = fs::remove_file(&disk);
+}
+
+#[test]
+fn doctor_names_what_may_not_be_read() {
+    use std::os::unix::process::CommandExt as _;
+    let demo = Demo::new();
+    let mut doctor = command(&["doctor", "--format", "json", "--segment"]);
+    doctor.arg(&demo.path);
+    fs::set_permissions(&demo.path, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::File::open(&demo.path).is_ok() {
+        // Root may read all; another user must be able to run the program, which a folder above it may forbid.
+        doctor.uid(65_534).gid(65_534);
+    }
+    let Ok(output) = doctor.output() else {
+        return skip("a segment of others: another user cannot run the program here");
+    };
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = &document["findings"][0];
+    assert_eq!(found["code"], "no_permission", "{document}");
+    let next = found["next"].as_str().unwrap();
+    assert!(next.contains("--group"), "{next}");
+}
+
+const SLOW: &str = "PROBE_TEST_SLOW";
+
+/// The body of the process that the next test starts: it records without restartable sequences until its input ends.
+#[test]
+#[ignore = "run by `doctor_names_who_is_slow_and_who_declares_otherwise`"]
+fn slow() {
+    let Ok(path) = std::env::var(SLOW) else {
+        return;
+    };
+    let writer = attach(Path::new(&path));
+    let differs = writer.counter_f64("requests_total", "Requests served");
+    assert!(differs.register().is_err());
+    writeln!(std::io::stdout(), "ready").unwrap();
+    let _ = std::io::stdin().lines().next();
+}
+
+#[test]
+fn doctor_names_who_is_slow_and_who_declares_otherwise() {
+    let demo = Demo::new();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "maintenance::slow", "--nocapture"])
+        .env(SLOW, &demo.path)
+        .env("GLIBC_TUNABLES", "glibc.pthread.rseq=0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("ready"))));
+    let told = demo.probe(&["doctor"]).stdout;
+    let pid = child.id();
+    assert!(
+        told.contains(&format!("process {pid} (tester) records by slower")),
+        "{told}"
+    );
+    let conflict = format!(
+        "requests_total is registered with type counter; process {pid} (tester) wanted counter of floats: 1 registration refused"
+    );
+    assert!(told.contains(&conflict), "{told}");
+    let dump = demo.folder.path().join("kept.json");
+    demo.probe(&["dump", "-o", dump.to_str().unwrap()]);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    for path in [&demo.path, &dump] {
+        let found = codes(path, &[]);
+        assert!(found.contains(&"conflict".into()), "{found:?}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_recording_shows_and_rewinds() {
     assert!(String::from_utf8_lossy(&run.stderr).contains("50 looks recorded"));
     let mut screen = replay(&file);
     screen.wait_for("replay -0s");
-    screen.wait_for("http_requests_total");
+    screen.wait_for("http_requests");
     let last = screen.settled();
     screen.press("b");
     screen.wait_until("another look", |text| text != last);
@@ -78,7 +78,7 @@ fn a_recorder_that_is_killed_leaves_a_readable_file() {
         assert!(fs::metadata(&file).unwrap().len() <= 64 << 10);
         let mut screen = replay(&file);
         screen.wait_for("replay");
-        screen.wait_for("http_requests_total");
+        screen.wait_for("http_requests");
         screen.press("q");
         assert!(screen.end().success());
     }

@@ -21,6 +21,8 @@ pub(crate) struct Terminal {
     screen: Arc<Mutex<Seen>>,
     reader: Option<JoinHandle<()>>,
     before: String,
+    /// All keys so far.
+    pressed: String,
 }
 
 /// The screen, and all bytes that made it.
@@ -76,6 +78,7 @@ impl Terminal {
             screen,
             reader: Some(reader),
             before,
+            pressed: String::new(),
         }
     }
 
@@ -88,7 +91,13 @@ impl Terminal {
         terminal
     }
 
+    /// All keys that were pressed so far.
+    pub(crate) fn pressed(&self) -> &str {
+        &self.pressed
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
+        self.pressed.push_str(keys);
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }

@@ -81,7 +81,7 @@ fn diagnose(arguments: &Doctor, context: &Context) -> Diagnosis {
             return Diagnosis::new(&path, vec![finding]);
         }
     };
-    let mut source = match Source::open(&path) {
+    let mut source = match Source::open(&path, context.back) {
         Ok(source) => source,
         Err(failure) => return Diagnosis::new(&path, vec![place::unusable(&path, &failure)]),
     };

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::frame::{Family, Frame, Histogram, Kind, Series, Value};
 use crate::table::Align;
 use crate::terminal::{Paint, printable};
-use crate::top::model::Model;
+use crate::top::model::{Model, Origin};
 use crate::top::split::Split;
 use crate::top::track::TREND_POINTS;
 use crate::units;
@@ -61,8 +61,20 @@ pub(super) fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'stati
     } else if let Some(split) = &model.split {
         lines.extend(parts(split, family, look, width));
         lines.extend(exemplars(&split.exemplars, frame, family, look));
+    } else if let Some(reason) = without_parts(model) {
+        lines.push(Line::default());
+        lines.push(look.line(Paint::Dim, reason));
     }
     lines
+}
+
+/// Why the parts of a value are not shown, where that is for good.
+fn without_parts(model: &Model) -> Option<&'static str> {
+    match (model.origin, model.is_held) {
+        (Origin::Recording, _) => Some("shards, processes, exemplars: not in a recording"),
+        (Origin::Live, true) => Some("shards, processes, exemplars: of now only (l)"),
+        (Origin::Live, false) => None,
+    }
 }
 
 fn facts(frame: &Frame, family: &Family, series: &Series, look: &Look) -> Vec<Line<'static>> {
@@ -110,10 +122,11 @@ fn now(model: &Model, frame: &Frame, index: usize, family: &Family, look: &Look)
     if !rate.is_empty() {
         text.push_str(&format!("  rate {rate}"));
     }
-    text.push_str(&format!(
-        "  changed {} ago",
-        table::changed(&model.track, index)
-    ));
+    let changed = table::changed(&model.track, index);
+    match changed.strip_prefix('>') {
+        Some(since) => text.push_str(&format!("  unchanged for {since}")),
+        None => text.push_str(&format!("  changed {changed} ago")),
+    }
     look.line(Paint::Header, text)
 }
 

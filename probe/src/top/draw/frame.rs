@@ -20,7 +20,11 @@ pub(super) fn head(model: &Model, look: &Look, width: usize, height: usize) -> V
     let warning = warning(model);
     let line = warning.map(|(paint, text)| look.line(paint, look.fit(&text, width, Align::Left)));
     if let Some(frame) = model.track.frame() {
-        let facts = facts(model, frame);
+        let mut facts = facts(model, frame);
+        let count = warnings(&model.track).len();
+        if height < LOW && count > 0 {
+            facts.insert(0, format!("! {count}"));
+        }
         lines.push(match &line {
             Some(line) if height < LOW && (model.trouble.is_some() || model.news.is_some()) => {
                 line.clone()
@@ -162,25 +166,58 @@ pub(super) fn foot(model: &Model, look: &Look, width: usize) -> Line<'static> {
             look.fit(&printable(&text), width, Align::Left),
         );
     }
-    let keys = if model.is_help {
-        "any key: back"
-    } else if model.opened.is_some() {
-        "Esc back  w window/total  [ ] time  space pause  ? help"
-    } else {
-        match model.page {
-            Page::Series => {
-                "? help  / filter  s sort  Enter open  [ ] time  space pause  Tab page  q quit"
-            }
-            Page::Families => "? help  Enter series  [ ] time  space pause  Tab page  q quit",
-            _ => "? help  [ ] time  space pause  Tab page  q quit",
-        }
-    };
     let page = if model.opened.is_some() || model.is_help {
         String::new()
     } else {
         let position = model.page as usize + 1;
-        format!("{position}/4 {}  ", model.page.title())
+        format!("{position}/4 {}", model.page.title())
     };
-    let text = look.fit(&format!("{page}{keys}"), width, Align::Left);
-    look.line(Paint::Dim, text)
+    let mut text = page;
+    for hint in hints(model) {
+        let gap = if text.is_empty() { "" } else { "  " };
+        if text.width() + gap.len() + hint.len() <= width {
+            text = text + gap + hint;
+        }
+    }
+    look.line(Paint::Dim, look.fit(&text, width, Align::Left))
+}
+
+/// What the keys do here, the most important first.
+fn hints(model: &Model) -> &'static [&'static str] {
+    if model.is_help {
+        return &["any key: back"];
+    }
+    if model.opened.is_some() {
+        return &[
+            "Esc back",
+            "? help",
+            "w window/total",
+            "space pause",
+            "[ ] time",
+            "q quit",
+        ];
+    }
+    match model.page {
+        Page::Series => &[
+            "? help",
+            "q quit",
+            "/ filter",
+            "Enter open",
+            "Tab page",
+            "s sort",
+            "space pause",
+            "[ ] time",
+        ],
+        Page::Families => &[
+            "? help",
+            "q quit",
+            "Enter series",
+            "Tab page",
+            "space pause",
+            "[ ] time",
+        ],
+        Page::Processes | Page::Health => {
+            &["? help", "q quit", "Tab page", "space pause", "[ ] time"]
+        }
+    }
 }

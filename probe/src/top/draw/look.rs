@@ -2,7 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::table::{Align, cut};
 use crate::terminal::{Paint, Terminal};
@@ -18,6 +18,9 @@ pub(crate) struct Look {
     pub(crate) terminal: Terminal,
     pub(crate) units: Units,
 }
+
+/// Names narrower than this are cut at their end only.
+const TWO_ENDS_MIN: usize = 24;
 
 impl Look {
     pub(crate) fn new(terminal: Terminal, raw: bool) -> Look {
@@ -90,6 +93,27 @@ impl Look {
         }
     }
 
+    /// A name in exactly `width` columns. A long one loses its middle, if that leaves enough of both ends: the labels tell
+    /// it from others.
+    pub(crate) fn fit_name(&self, name: &str, width: usize) -> String {
+        let name = self.text(name);
+        let labels = name.find('{').map(|at| name[at..].width());
+        let start = labels.map(|labels| width.saturating_sub(labels).max(width * 2 / 5));
+        let Some(start) = start.filter(|_| name.width() > width && width >= TWO_ENDS_MIN) else {
+            return self.fit(&name, width, Align::Left);
+        };
+        let start = cut(&name, start, &self.terminal);
+        let mut room = width - start.width();
+        let fits = |character: &char| {
+            let left = room.checked_sub(character.width().unwrap_or(0));
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let end: Vec<char> = name.chars().rev().take_while(fits).collect();
+        let whole = start + &end.into_iter().rev().collect::<String>();
+        self.fit(&whole, width, Align::Left)
+    }
+
     fn blocks(&self) -> [&'static str; 8] {
         if self.terminal.utf8 {
             BLOCKS
@@ -147,6 +171,8 @@ impl Look {
     pub(crate) fn rate(&self, rate: f64, unit: &str) -> String {
         match unit {
             "seconds" | "bytes" => self.units.rate(rate, unit),
+            // As long as the column, but no longer.
+            _ if self.units.raw && rate >= 1e3 => format!("{rate:.1}"),
             _ if self.units.raw || rate < 1e6 => self.units.rate(rate, unit),
             _ => format!("{}/s", magnitude(rate)),
         }
@@ -226,6 +252,8 @@ mod tests {
         assert_eq!(short(u64::MAX), "18.45 E");
         assert_eq!(look(true).rate(2_500_000.0, ""), "2.5 M/s");
         assert_eq!(look(true).rate(2_500.0, ""), "2500/s");
+        let raw = Look::new(Terminal::plain(80, true), true);
+        assert_eq!(raw.rate(3_486.434_017, ""), "3486.4");
     }
 
     #[test]
@@ -235,6 +263,33 @@ mod tests {
         assert_eq!(look(false).text("µ·表"), "u-\\u{8868}");
         for utf8 in [true, false] {
             assert_eq!(look(utf8).fit("表示表示", 5, Align::Left).width(), 5);
+            assert_eq!(
+                look(utf8)
+                    .fit_name("表示表示表示表示{表示表示}", 25)
+                    .width(),
+                25
+            );
         }
+    }
+
+    #[test]
+    fn long_names_keep_their_last_labels() {
+        let name = "shop_updates_total{cart=\"389\"}";
+        assert_eq!(
+            look(true).fit_name(name, 26),
+            "shop_updates_…{cart=\"389\"}"
+        );
+        assert_eq!(
+            look(false).fit_name(name, 26),
+            "shop_update...{cart=\"389\"}"
+        );
+        assert_eq!(look(true).fit_name(name, 20), "shop_updates_total{…");
+        let long = "shop_total{cart=\"a long one\",path=\"/pay\"}";
+        assert_eq!(
+            look(true).fit_name(long, 25),
+            "shop_tota…e\",path=\"/pay\"}"
+        );
+        assert_eq!(look(true).fit_name("short", 8), "short   ");
+        assert_eq!(look(true).fit_name("abcdefghij", 6), "abcde…");
     }
 }

@@ -173,6 +173,14 @@ mod tests {
     }
 
     #[test]
+    fn the_help_is_whole_on_the_narrowest_screen() {
+        let look = Look::new(Terminal::plain(40, true), false);
+        for line in pages::help(&look) {
+            assert!(line.width() <= 40, "{line}");
+        }
+    }
+
+    #[test]
     fn the_pages_show_processes_families_and_losses() {
         let page = |key| shown(&[KeyCode::Char(key)], 80, 24);
         assert!(page('2').contains("rseq") || page('2').contains("fallback"));

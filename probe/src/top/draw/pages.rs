@@ -178,7 +178,9 @@ pub(super) fn health(track: &Track, look: &Look, width: usize) -> Vec<Line<'stat
         ("REASON", 0, Align::Left),
     ];
     lines.push(header(&columns, look, width));
-    for lost in &health.losses {
+    // What was lost comes first, for a low screen.
+    let (lost, others): (Vec<_>, Vec<_>) = health.losses.iter().partition(|lost| lost.count > 0);
+    for lost in lost.into_iter().chain(others) {
         let paint = if lost.count > 0 {
             Paint::Bad
         } else {
@@ -193,7 +195,7 @@ pub(super) fn health(track: &Track, look: &Look, width: usize) -> Vec<Line<'stat
     }
     lines.push(Line::default());
     lines.extend(tables(frame, look, width));
-    let [removed, freed, waiting] = health.removed;
+    let [removed, freed, waiting, _] = health.removed;
     lines.push(Line::default());
     lines.push(look.line(
         Paint::Plain,
@@ -235,29 +237,31 @@ fn tables(frame: &Frame, look: &Look, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-const HELP: [(&str, &str); 22] = [
+/// Narrow enough for the narrowest screen.
+const HELP: [(&str, &str); 23] = [
     ("q, Ctrl-C", "quit"),
     ("Ctrl-Z", "suspend; fg comes back"),
-    ("1 2 3 4, Tab", "series, processes, families, losses"),
+    ("1 2 3 4, Tab", "series, processes,"),
+    ("", "families, losses"),
     ("arrows, j k", "move; PgUp PgDn, g G: far"),
-    ("Enter", "open a series; a family's series"),
+    ("Enter", "open a series, a family"),
     ("Esc", "back; gives up the filter"),
-    ("/", "filter: words, !word refuses"),
-    ("s S", "sort by the next, previous column"),
+    ("/", "filter: words, !unwanted"),
+    ("s S", "sort by the next, previous"),
     ("r", "reverse the order"),
     ("z", "hide what does not rise"),
     ("u", "plain base units"),
-    ("w", "in a histogram: window or total"),
-    ("space, p", "pause, go on; plays a recording"),
+    ("w", "values of window, or all"),
+    ("space, p", "pause, go on; play"),
     ("[ ] or arrows", "a look back, on"),
     ("< >", "a minute back, on"),
     ("b l", "the first look, the last"),
-    ("+ -", "look more often, less often"),
+    ("+ -", "look more, less often"),
     ("", ""),
-    ("stale", "a gauge unchanged for a minute"),
-    ("full", "its family has all series it may"),
-    ("other", "stands for series without room"),
-    (">12s", "unchanged since the first look"),
+    ("stale", "gauge still for a minute"),
+    ("full", "family has all it may"),
+    ("other", "for series without room"),
+    (">12s", "no change since first look"),
 ];
 
 pub(super) fn help(look: &Look) -> Vec<Line<'static>> {

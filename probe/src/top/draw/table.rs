@@ -15,11 +15,11 @@ use crate::top::track::{Note, Track};
 const COLUMNS: [(Column, usize); 10] = [
     (Column::Value, 10),
     (Column::Rate, 11),
-    (Column::P50, 8),
-    (Column::P90, 8),
-    (Column::P99, 8),
-    (Column::P999, 8),
-    (Column::Max, 8),
+    (Column::P50, 9),
+    (Column::P90, 9),
+    (Column::P99, 9),
+    (Column::P999, 9),
+    (Column::Max, 9),
     (Column::Trend, 12),
     (Column::Changed, 7),
     (Column::Note, 5),
@@ -138,7 +138,7 @@ fn row(
         return Line::default();
     };
     let name_width = name_width(columns, width).saturating_sub(1);
-    let name = look.fit(&series.name(family), name_width, Align::Left);
+    let name = look.fit_name(&series.name(family), name_width);
     let mut spans = vec![Span::raw(format!("{name} "))];
     let window = track.window(index);
     for &(column, width) in columns {
