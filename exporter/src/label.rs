@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use tachograph::{Label, Series};
+use tachograph::{Labels, Series};
 
 /// `name` with an underscore for each character that the text format does not allow in a name.
 pub(crate) fn legacy_name(name: &str) -> Cow<'_, str> {
@@ -41,7 +40,7 @@ fn replaced(name: &str, allowed: impl Fn(char, bool) -> bool) -> Cow<'_, str> {
 pub(crate) struct LabelNames<'a> {
     reserved: Vec<&'a str>,
     /// The names of the series before, which are most often those of the next.
-    last: Vec<Arc<str>>,
+    last: Vec<String>,
     exposed: Vec<String>,
 }
 
@@ -55,24 +54,24 @@ impl<'a> LabelNames<'a> {
     }
 
     /// The exposed names of `labels`, in their order.
-    pub(crate) fn of(&mut self, labels: &[Label]) -> &[String] {
-        if !self.last.iter().eq(labels.iter().map(|label| &label.name)) {
-            self.last = labels.iter().map(|label| Arc::clone(&label.name)).collect();
+    pub(crate) fn of(&mut self, labels: &Labels) -> &[String] {
+        if !labels.iter().map(|label| label.name).eq(&self.last) {
+            self.last = labels.iter().map(|label| label.name.to_owned()).collect();
             self.exposed.clear();
-            for label in labels {
-                let name = self.unused(label, labels);
+            for label in labels.iter() {
+                let name = self.unused(label.name, labels);
                 self.exposed.push(name);
             }
         }
         &self.exposed
     }
 
-    fn unused(&self, label: &Label, labels: &[Label]) -> String {
-        let mut name = legacy_label_name(&label.name).into_owned();
+    fn unused(&self, own: &str, labels: &Labels) -> String {
+        let mut name = legacy_label_name(own).into_owned();
         let is_taken = |name: &str| {
             self.reserved.contains(&name)
                 || self.exposed.iter().any(|exposed| exposed == name)
-                || (name != &*label.name && labels.iter().any(|other| &*other.name == name))
+                || (name != own && labels.get(name).is_some())
         };
         while is_taken(&name) {
             name.insert_str(0, "exported_");
@@ -88,8 +87,8 @@ pub(crate) fn doubles(series: &[Series], reserved: Vec<&str>) -> Vec<usize> {
     let mut is_renamed = |series: &Series| {
         let exposed = names.of(&series.labels).iter();
         exposed
-            .zip(&series.labels)
-            .any(|(name, label)| *name != *label.name)
+            .zip(series.labels.iter())
+            .any(|(name, label)| name != label.name)
     };
     if !series.iter().any(&mut is_renamed) {
         return Vec::new();
@@ -98,7 +97,7 @@ pub(crate) fn doubles(series: &[Series], reserved: Vec<&str>) -> Vec<usize> {
     let mut is_double = |series: &Series| {
         let exposed = names.of(&series.labels).iter().cloned();
         let mut labels: Vec<(String, &str)> = exposed
-            .zip(series.labels.iter().map(|label| &*label.value))
+            .zip(series.labels.iter().map(|label| label.value))
             .collect();
         labels.sort_unstable();
         !seen.insert(
@@ -118,13 +117,7 @@ mod tests {
     use super::*;
 
     fn exposed(reserved: &[&str], names: &[&str]) -> Vec<String> {
-        let labels: Vec<Label> = names
-            .iter()
-            .map(|&name| Label {
-                name: name.into(),
-                value: "".into(),
-            })
-            .collect();
+        let labels: Labels = names.iter().map(|name| (name, "")).collect();
         LabelNames::new(reserved.to_vec()).of(&labels).to_vec()
     }
 
@@ -154,13 +147,10 @@ mod tests {
 
     #[test]
     fn names_are_found_anew_when_the_labels_change() {
-        let label = |name: &str| Label {
-            name: name.into(),
-            value: "".into(),
-        };
+        let named = |name: &str| Labels::from_iter([(name, "")]);
         let mut names = LabelNames::new(vec!["pid"]);
-        assert_eq!(names.of(&[label("a")]), ["a"]);
-        assert_eq!(names.of(&[label("pid")]), ["exported_pid"]);
-        assert!(names.of(&[]).is_empty());
+        assert_eq!(names.of(&named("a")), ["a"]);
+        assert_eq!(names.of(&named("pid")), ["exported_pid"]);
+        assert!(names.of(&Labels::default()).is_empty());
     }
 }

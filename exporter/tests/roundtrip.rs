@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tachograph::{
-    Buckets, Family, GaugeMode, HistogramView, Label, SegmentOptions, Snapshot, Unit, ValueView,
+    Buckets, Family, GaugeMode, HistogramView, Labels, SegmentOptions, Snapshot, Unit, ValueView,
     Writer,
 };
 use tachograph_exporter::Wanted;
@@ -149,8 +149,8 @@ fn canonical(bound: f64) -> String {
 }
 
 /// The labels of a series as the page shows them, sorted.
-fn exposed(labels: &[Label], more: &[(&str, &str)], is_each: bool) -> Vec<(String, String)> {
-    let own = labels.iter().map(|label| match &*label.name {
+fn exposed(labels: &Labels, more: &[(&str, &str)], is_each: bool) -> Vec<(String, String)> {
+    let own = labels.iter().map(|label| match label.name {
         "pid" if is_each => ("exported_pid".to_owned(), label.value.to_string()),
         name => (name.to_owned(), label.value.to_string()),
     });
