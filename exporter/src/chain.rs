@@ -88,7 +88,7 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// The next text; an empty one behind the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Text<'a> {
         let link = self.links.next().copied().unwrap_or_default();
         let text = Text {
@@ -137,7 +137,7 @@ impl Text<'_> {
     }
 
     /// Writes it to the beginning of `to`, and perhaps something behind it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(self, to: &mut [u8]) {
         copy(self.base, self.shared, to);
         copy(self.rests, self.rest, &mut to[self.shared..]);
@@ -154,7 +154,7 @@ impl Text<'_> {
 const BLOCK: usize = 64;
 
 /// Copies the first `length` bytes; where both have room for it, whole blocks.
-#[inline]
+#[inline(always)]
 fn copy(from: &[u8], length: usize, to: &mut [u8]) {
     let mut done = 0;
     while done < length {

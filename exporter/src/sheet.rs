@@ -63,7 +63,7 @@ impl Sheet {
     }
 
     /// Writes a line with an integer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_unsigned<'a>(&mut self, beginning: impl Into<Text<'a>>, value: u64) {
         let beginning = beginning.into();
         let start = self.end + beginning.len();

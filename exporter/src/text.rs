@@ -177,7 +177,7 @@ impl Writer<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_next(&mut self, number: Number, scale: Scale) {
         let line = self.lines.next();
         write_line(&mut self.sheet, line, number.scaled(scale));
@@ -301,7 +301,7 @@ fn label_process(labels: &mut Vec<u8>, line: Text<'_>, value: &ProcessValue) {
     labels.extend_from_slice(b"\"} ");
 }
 
-#[inline]
+#[inline(always)]
 fn write_line(sheet: &mut Sheet, line: Text<'_>, number: Number) {
     match number {
         Number::Unsigned(value) => sheet.push_unsigned(line, value),

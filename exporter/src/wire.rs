@@ -95,7 +95,7 @@ mod tests {
         for length in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000] {
             let mut out = b"before".to_vec();
             let start = begin(&mut out);
-            out.extend((0..length).map(|at| (at % 251) as u8));
+            out.extend((0..=250u8).cycle().take(length));
             let content = out[start..].to_vec();
             delimit(&mut out, start);
             let mut rest = out.strip_prefix(b"before").unwrap();
