@@ -4,9 +4,10 @@ use crate::error::Error;
 use crate::layout::Section;
 use crate::loss::{Loss, Losses};
 use crate::schema::Kind;
+use crate::shelf::{self, Labels};
 use crate::snapshot::{
-    Directory, Exemplar, Family, Label, Number, ProcessValue, Refused, Removals, SegmentInfo,
-    Series, Snapshot, Value,
+    Directory, Exemplar, Family, Number, ProcessValue, Refused, Removals, SegmentInfo, Series,
+    Snapshot, Value,
 };
 
 /// A family for [`Snapshot::assemble`].
@@ -86,6 +87,9 @@ impl Snapshot {
             }
             directory.families.push(family);
         }
+        let all = directory.families.iter_mut();
+        let all = all.flat_map(|family| &mut family.series);
+        shelf::gather(all.map(|series| &mut series.labels));
         Ok(Snapshot {
             time_unix_nanos,
             segment,
@@ -129,9 +133,6 @@ fn sort(parts: FamilyParts) -> Result<(Family, Vec<Valued>), Error> {
         .zip(exemplars)
         .map(|((series, value), exemplars)| (series, value, exemplars))
         .collect();
-    for (series, ..) in &mut valued {
-        series.labels.sort();
-    }
     valued.sort_by(|a, b| a.0.labels.cmp(&b.0.labels));
     if valued
         .windows(2)
@@ -212,7 +213,7 @@ impl Family {
 
 impl Series {
     /// A series; `identity` as another one told it.
-    pub fn new(labels: Vec<Label>, created_unix_nanos: u64, identity: (u32, u64)) -> Series {
+    pub fn new(labels: Labels, created_unix_nanos: u64, identity: (u32, u64)) -> Series {
         Series {
             labels,
             created_unix_nanos,

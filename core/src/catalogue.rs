@@ -8,20 +8,21 @@
 //! what was published still is, and a scrape looks at no state again. While they differ, a removal is under way or
 //! its process was killed in it: then every state is looked at, before the cells are read and after.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::by_process::ByProcess;
 use crate::cell::{Placement, gauge_cells};
-use crate::layout::{PAGE_WORDS, Section, exemplar, family, low_half, series, state};
+use crate::labels;
+use crate::layout::{Section, exemplar, family, low_half, series, state};
 use crate::marks;
 use crate::record::{self, FamilyRecord, SeriesCells, SeriesRecord};
 use crate::schema::Kind;
 use crate::seats::SeenRemovals;
 use crate::segment::Segment;
-use crate::snapshot::{Damage, Directory, Family, Label, Series};
+use crate::shelf::{Filling, Place, Shelf};
+use crate::snapshot::{Damage, Directory, Family, Series};
 use crate::sync::{acquire, check, does, in_order};
 use crate::tables;
 
@@ -30,23 +31,32 @@ const DAMAGE_MAX: usize = 256;
 
 /// Where the value of one series comes from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source {
-    /// Its record, and the state that it was read in.
-    pub(crate) record: u32,
-    pub(crate) state: u64,
+pub(crate) struct Source<'a> {
+    series: &'a Series,
     pub(crate) kind: Kind,
     pub(crate) cells: SeriesCells,
-    pub(crate) placement: Placement,
+    pub(crate) placement: &'a Placement,
+}
+
+impl Source<'_> {
+    /// The record of the series.
+    pub(crate) fn record(&self) -> u32 {
+        self.series.identity.0
+    }
+
+    fn is_changed(&self, segment: &Segment) -> bool {
+        is_changed(segment, self.series)
+    }
 }
 
 /// The directory, and where its values come from.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     pub(crate) directory: Arc<Directory>,
-    /// In the directory's order.
-    pub(crate) sources: Vec<Source>,
-    /// The family record of each family of the directory.
-    pub(crate) family_records: Vec<u32>,
+    /// The record of each family of the directory, and where the cells of its series lie.
+    placed: Vec<(u32, Placement)>,
+    /// The cells of all series, in the directory's order.
+    cells: Vec<PackedCells>,
     pub(crate) damage: Vec<Damage>,
     /// Records of removed series that are not free yet.
     pub(crate) waiting: Vec<u32>,
@@ -57,8 +67,40 @@ pub(crate) struct Catalogue {
     is_stale: bool,
 }
 
+/// The cells of a series, as small as a record has them.
+#[derive(Debug, Clone, Copy)]
+struct PackedCells([u32; 4]);
+
+impl From<SeriesCells> for PackedCells {
+    fn from(cells: SeriesCells) -> PackedCells {
+        let sharded = low_half(cells.sharded);
+        PackedCells([sharded, cells.own, cells.shared, cells.exemplars])
+    }
+}
+
+impl From<PackedCells> for SeriesCells {
+    fn from(PackedCells([sharded, own, shared, exemplars]): PackedCells) -> SeriesCells {
+        SeriesCells {
+            sharded: sharded.into(),
+            own,
+            shared,
+            exemplars,
+        }
+    }
+}
+
 /// The families that make sense, with those of their series that do, by record.
-type Families = HashMap<u32, (FamilyRecord, Vec<SeriesRecord>)>;
+type Families = HashMap<u32, (FamilyRecord, Vec<Found>)>;
+
+/// A series that makes sense.
+struct Found {
+    /// Its record, and the state that this was read in.
+    record: u32,
+    state: u64,
+    labels: Place,
+    cells: SeriesCells,
+    created_unix_nanos: u64,
+}
 
 /// Which records of a table were published when it was last read.
 #[derive(Debug)]
@@ -134,8 +176,8 @@ impl Catalogue {
     pub(crate) fn new() -> Catalogue {
         Catalogue {
             directory: Arc::new(Directory::default()),
-            sources: Vec::new(),
-            family_records: Vec::new(),
+            placed: Vec::new(),
+            cells: Vec::new(),
             damage: Vec::new(),
             waiting: Vec::new(),
             by_process: ByProcess::default(),
@@ -164,17 +206,45 @@ impl Catalogue {
         self.is_stale
     }
 
+    /// The families, each with where the values of its series come from.
+    pub(crate) fn families(
+        &self,
+    ) -> impl Iterator<Item = (&Family, impl Iterator<Item = Source<'_>>)> {
+        let families = self.directory.families.iter().zip(&self.placed);
+        families.map(|(family, (_, placement))| {
+            let cells = &self.cells[family.first..family.first + family.series.len()];
+            let series = family.series.iter().zip(cells);
+            let sources = series.map(|(series, &cells)| Source {
+                series,
+                kind: family.kind,
+                cells: cells.into(),
+                placement,
+            });
+            (family, sources)
+        })
+    }
+
+    /// Where all values come from, in the directory's order.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = Source<'_>> {
+        self.families().flat_map(|(_, sources)| sources)
+    }
+
+    pub(crate) fn series_count(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// The records of the families, in the directory's order.
+    pub(crate) fn family_records(&self) -> impl Iterator<Item = u32> {
+        self.placed.iter().map(|&(record, _)| record)
+    }
+
     /// The values that may be those of other series, because their own were removed while they were read.
     pub(crate) fn removed_since(&self, segment: &Segment) -> Vec<usize> {
         if self.removals.is_last(tables::removals(segment)) {
             return Vec::new();
         }
-        let is_removed = |source: &Source| {
-            let words = segment.entry(Section::Series, source.record, series::WORDS);
-            words.is_none_or(|words| record::is_changed(words, source.state))
-        };
-        let sources = self.sources.iter().enumerate();
-        let removed = sources.filter(|(_, source)| is_removed(source));
+        let sources = self.sources().enumerate();
+        let removed = sources.filter(|(_, source)| source.is_changed(segment));
         removed.map(|(at, _)| at).collect()
     }
 
@@ -201,30 +271,28 @@ impl Catalogue {
                 Err(reason) => self.note(Section::Families, index, reason),
             }
         }
-        let mut texts = Texts::new();
+        let mut filling = Filling::default();
         for (index, seen) in self.series.published() {
-            match read_series(segment, (index, seen), &families, &mut budget) {
-                Ok(Some(mut found)) => {
-                    found.labels.iter_mut().for_each(|label| texts.share(label));
-                    found.labels.shrink_to_fit();
-                    let family = families.get_mut(&found.family);
+            match read_series(segment, (index, seen), &families, &mut budget, &mut filling) {
+                Ok(Some((family, found))) => {
+                    let family = families.get_mut(&family);
                     family.expect("its family was looked up").1.push(found);
                 }
                 Ok(None) => {}
                 Err(reason) => self.note(Section::Series, index, reason),
             }
         }
-        self.arrange(segment, families);
+        self.arrange(segment, families, &filling.done());
     }
 
     /// Sorts what was read by name and label set, dropping what is there twice.
-    fn arrange(&mut self, segment: &Segment, families: Families) {
+    fn arrange(&mut self, segment: &Segment, families: Families, shelf: &Arc<Shelf>) {
         let mut sorted: Vec<_> = families.into_iter().collect();
         sorted.sort_unstable_by(|a, b| (&a.1.0.spec.name, a.0).cmp(&(&b.1.0.spec.name, b.0)));
         let mut directory = Directory::default();
-        self.sources.clear();
-        self.family_records.clear();
-        for (index, (known, mut series)) in sorted {
+        self.cells.clear();
+        self.placed.clear();
+        for (index, (known, found)) in sorted {
             if directory
                 .families
                 .last()
@@ -233,10 +301,11 @@ impl Catalogue {
                 self.note(Section::Families, index, "its name is there twice");
                 continue;
             }
-            series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+            let mut series: Vec<_> = found.into_iter().map(|it| it.on(shelf)).collect();
+            series.sort_unstable_by(|(a, _), (b, _)| a.labels.cmp(&b.labels));
             drop_replaced(segment, &mut series);
             let count = series.len();
-            series.dedup_by(|a, b| a.labels == b.labels);
+            series.dedup_by(|(a, _), (b, _)| a.labels == b.labels);
             if series.len() < count {
                 self.note(
                     Section::Families,
@@ -245,19 +314,18 @@ impl Catalogue {
                 );
             }
             let kind = self.by_process.kind(&known.spec.name, known.spec.kind);
-            let sources = series.iter().map(|series| Source {
-                record: series.index,
-                state: series.state,
-                kind,
-                cells: series.cells,
-                placement: known.placement,
-            });
-            let first = self.sources.len();
-            self.sources.extend(sources);
-            self.family_records.push(index);
-            let family = family_of(known, series, first);
+            let first = self.cells.len();
+            let cells = series.iter().map(|&(_, cells)| PackedCells::from(cells));
+            self.cells.extend(cells);
+            self.placed.push((index, known.placement));
+            let mut family = family_of(known, first);
+            family.series.reserve_exact(series.len());
+            family
+                .series
+                .extend(series.into_iter().map(|(series, _)| series));
             directory.families.push(Family { kind, ..family });
         }
+        self.cells.shrink_to_fit();
         self.directory = Arc::new(directory);
     }
 
@@ -273,15 +341,31 @@ impl Catalogue {
     }
 }
 
-/// Drops series that were removed and registered again while they were read.
-fn drop_replaced(segment: &Segment, series: &mut Vec<SeriesRecord>) {
-    let is_double = |pair: &[SeriesRecord]| pair[0].labels == pair[1].labels;
-    if series.windows(2).any(is_double) {
-        series.retain(|series| {
-            let words = segment.entry(Section::Series, series.index, series::WORDS);
-            words.is_some_and(|words| !record::is_changed(words, series.state))
-        });
+impl Found {
+    fn on(self, shelf: &Arc<Shelf>) -> (Series, SeriesCells) {
+        let series = Series {
+            labels: shelf.labels(self.labels),
+            created_unix_nanos: self.created_unix_nanos,
+            identity: (self.record, state::generation(self.state)),
+        };
+        (series, self.cells)
     }
+}
+
+/// Drops series that were removed and registered again while they were read.
+fn drop_replaced(segment: &Segment, series: &mut Vec<(Series, SeriesCells)>) {
+    let is_double = |pair: &[(Series, SeriesCells)]| pair[0].0.labels == pair[1].0.labels;
+    if series.windows(2).any(is_double) {
+        series.retain(|(series, _)| !is_changed(segment, series));
+    }
+}
+
+/// Whether a series was removed since it was read.
+fn is_changed(segment: &Segment, series: &Series) -> bool {
+    let (record, generation) = series.identity;
+    let words = segment.entry(Section::Series, record, series::WORDS);
+    let read = state::word(state::PUBLISHED, generation);
+    words.is_none_or(|words| record::is_changed(words, read))
 }
 
 fn read_family(
@@ -298,113 +382,52 @@ fn read_series(
     (index, seen): (u32, u64),
     families: &Families,
     budget: &mut Budget,
-) -> Result<Option<SeriesRecord>, &'static str> {
+    filling: &mut Filling,
+) -> Result<Option<(u32, Found)>, &'static str> {
     budget.take_texts(record::label_bytes(segment, index))?;
-    let Some(mut found) = record::read_series(segment, index, seen)? else {
+    let Some(SeriesRecord {
+        family: of_family,
+        labels,
+        mut cells,
+        created_unix_nanos,
+    }) = record::read_series(segment, index, seen)?
+    else {
         return Ok(None);
     };
-    let Some((family, others)) = families.get(&found.family) else {
-        return if is_removed(segment, &found) {
+    let labels = labels::decode(&labels).ok_or("its labels make no sense")?;
+    let Some((family, others)) = families.get(&of_family) else {
+        return if is_removed(segment, of_family, (index, seen)) {
             Ok(None)
         } else {
             Err("its family is not there")
         };
     };
-    check_cells(segment, family, found.cells)?;
+    check_cells(segment, family, cells)?;
     budget.take_cells(family, others.len())?;
-    if found.cells.exemplars > 0 && !budget.take_exemplars(family) {
-        found.cells.exemplars = 0;
+    if cells.exemplars > 0 && !budget.take_exemplars(family) {
+        cells.exemplars = 0;
     }
-    Ok(Some(found))
+    let found = Found {
+        record: index,
+        state: seen,
+        labels: filling.put(labels).ok_or("there are too many labels")?,
+        cells,
+        created_unix_nanos,
+    };
+    Ok(Some((of_family, found)))
 }
 
 /// Whether the family of a series was removed since the series was seen. Where its record is another family's by now,
 /// the series is gone.
-fn is_removed(segment: &Segment, series: &SeriesRecord) -> bool {
-    let family = segment.entry(Section::Families, series.family, family::WORDS);
-    let words = segment.entry(Section::Series, series.index, series::WORDS);
+fn is_removed(segment: &Segment, of_family: u32, (index, seen): (u32, u64)) -> bool {
+    let family = segment.entry(Section::Families, of_family, family::WORDS);
+    let words = segment.entry(Section::Series, index, series::WORDS);
     family.is_some_and(|words| record::seen_published(&words[family::STATE]).is_none())
-        || words.is_none_or(|words| record::is_changed(words, series.state))
+        || words.is_none_or(|words| record::is_changed(words, seen))
 }
 
-/// What all records together may take. In a sound segment no two share their texts or cells, so that all
-/// take what there is once, at most. A damaged record may claim what is another's: room for some such
-/// claims is left, so that they do not cost the sound ones, and reading stays in proportion to the segment.
-struct Budget {
-    text_bytes: u64,
-    counter_cells: Share,
-    histogram_pages: Share,
-    own_cells: Share,
-    exemplars: Share,
-}
-
-/// How often a budget holds what there is.
-const BUDGET_TIMES: u64 = 4;
-
-/// A budget of which one family may only take what there is once.
-struct Share {
-    there: u64,
-    left: u64,
-}
-
-impl Share {
-    fn of(there: u64) -> Share {
-        Share {
-            there,
-            left: there * BUDGET_TIMES,
-        }
-    }
-
-    /// Takes the entries of one series of a family that has `others` already.
-    fn take(&mut self, entries: u64, others: usize) -> Result<(), &'static str> {
-        let of_family = entries.saturating_mul(others as u64 + 1);
-        let left = self.left.checked_sub(entries);
-        let left = left.filter(|_| of_family <= self.there);
-        self.left = left.ok_or("its cells are those of other series")?;
-        Ok(())
-    }
-}
-
-impl Budget {
-    fn new(segment: &Segment) -> Budget {
-        let words = |section| segment.committed_words(section).len() as u64;
-        let shards = segment.layout.shards() as u64;
-        Budget {
-            text_bytes: words(Section::Strings) * 8 * BUDGET_TIMES,
-            counter_cells: Share::of(words(Section::Counters) / shards),
-            histogram_pages: Share::of(words(Section::Histograms) / PAGE_WORDS as u64),
-            own_cells: Share::of(segment.extent(Section::ProcessCells).capacity),
-            exemplars: Share::of(words(Section::Exemplars) / exemplar::WORDS as u64),
-        }
-    }
-
-    fn take_texts(&mut self, bytes: u64) -> Result<(), &'static str> {
-        let left = self.text_bytes.checked_sub(bytes);
-        self.text_bytes = left.ok_or("its texts are those of other records")?;
-        Ok(())
-    }
-
-    /// Whether a series may have its exemplars: it keeps its value without them.
-    fn take_exemplars(&mut self, family: &FamilyRecord) -> bool {
-        let kept = family.placement.exemplars.into();
-        self.exemplars.take(kept, 0).is_ok()
-    }
-
-    fn take_cells(&mut self, family: &FamilyRecord, others: usize) -> Result<(), &'static str> {
-        let placement = &family.placement;
-        if placement.cells > 0 {
-            let share = match placement.section {
-                Section::Counters => &mut self.counter_cells,
-                _ => &mut self.histogram_pages,
-            };
-            return share.take(placement.entries(), others);
-        }
-        let (own, _) = gauge_cells(family.spec.kind);
-        self.own_cells.take(own, others)
-    }
-}
-
-fn family_of(known: FamilyRecord, series: Vec<SeriesRecord>, first: usize) -> Family {
+/// A family without its series.
+fn family_of(known: FamilyRecord, first: usize) -> Family {
     let (own, shared) = gauge_cells(known.spec.kind);
     Family {
         name: known.spec.name,
@@ -419,14 +442,7 @@ fn family_of(known: FamilyRecord, series: Vec<SeriesRecord>, first: usize) -> Fa
         } else {
             (own + shared) * 8
         },
-        series: series
-            .into_iter()
-            .map(|series| Series {
-                labels: series.labels,
-                created_unix_nanos: series.created_unix_nanos,
-                identity: (series.index, state::generation(series.state)),
-            })
-            .collect(),
+        series: Vec::new(),
         first,
     }
 }
@@ -463,37 +479,4 @@ fn check_cells(
         return outside;
     }
     Ok(())
-}
-
-/// Most label values that are looked for among those of other series.
-const RECENT_MAX: usize = 4096;
-
-/// Texts of labels, kept once: names always, values where they come again soon.
-struct Texts {
-    names: HashSet<Arc<str>>,
-    recent: Vec<Option<Arc<str>>>,
-    hasher: RandomState,
-}
-
-impl Texts {
-    fn new() -> Texts {
-        Texts {
-            names: HashSet::new(),
-            recent: vec![None; RECENT_MAX],
-            hasher: RandomState::new(),
-        }
-    }
-
-    fn share(&mut self, label: &mut Label) {
-        match self.names.get(&label.name) {
-            Some(known) => label.name = Arc::clone(known),
-            None => drop(self.names.insert(Arc::clone(&label.name))),
-        }
-        let at = usize::try_from(self.hasher.hash_one(&label.value) % RECENT_MAX as u64);
-        let recent = &mut self.recent[at.unwrap_or(0)];
-        match recent {
-            Some(known) if *known == label.value => label.value = Arc::clone(known),
-            _ => *recent = Some(Arc::clone(&label.value)),
-        }
-    }
 }

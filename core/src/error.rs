@@ -151,6 +151,22 @@ impl Error {
         }
     }
 
+    /// A segment of so many bytes was not mapped; where the process lacks the address space, what it can do.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn unmapped(path: &Path, bytes: usize, source: io::Error) -> Error {
+        let advice = format!(
+            "no address space for {bytes} bytes; raise `ulimit -v`, or create the segment with smaller tables"
+        );
+        Error::Io {
+            action: "map",
+            path: path.into(),
+            source: match source.kind() {
+                kind @ io::ErrorKind::OutOfMemory => io::Error::new(kind, advice),
+                _ => source,
+            },
+        }
+    }
+
     /// The same error, told of a field of a declared struct.
     pub fn in_field(self, set: &'static str, field: &'static str) -> Error {
         let source = Box::new(self);

@@ -1,7 +1,7 @@
 //! Names and label sets: what is allowed, and the canonical bytes that are a series' identity.
 
 use crate::error::Error;
-use crate::snapshot::Label;
+use crate::shelf::Label;
 use crate::unit::Unit;
 
 /// Longest name of a family, label or unit, in bytes.
@@ -146,7 +146,7 @@ impl LabelSet {
         let labels = decode(&self.bytes).unwrap_or_default();
         let mut pairs: Vec<(&str, &str)> = labels
             .iter()
-            .map(|label| (&*label.name, OVERFLOW_VALUE))
+            .map(|label| (label.name, OVERFLOW_VALUE))
             .collect();
         if pairs.is_empty() {
             // Without a label it would be the series that was refused.
@@ -170,8 +170,8 @@ impl LabelSet {
 }
 
 /// Whether a label set is that of an overflow series, which is never removed.
-pub(crate) fn is_overflow(labels: &[Label]) -> bool {
-    !labels.is_empty() && labels.iter().all(|label| &*label.value == OVERFLOW_VALUE)
+pub(crate) fn is_overflow(labels: &[Label<'_>]) -> bool {
+    !labels.is_empty() && labels.iter().all(|label| label.value == OVERFLOW_VALUE)
 }
 
 fn encode(sorted: &[(&str, &str)]) -> Vec<u8> {
@@ -185,8 +185,8 @@ fn encode(sorted: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The labels of canonical bytes; `None` where they are not canonical.
-pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Label>> {
-    let mut labels: Vec<Label> = Vec::new();
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Label<'_>>> {
+    let mut labels: Vec<Label<'_>> = Vec::new();
     while !bytes.is_empty() {
         let name = take_text(&mut bytes)?;
         let value = take_text(&mut bytes)?;
@@ -194,13 +194,10 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Label>> {
         if value.len() > VALUE_BYTES_MAX || labels.len() == LABELS_MAX {
             return None;
         }
-        if labels.last().is_some_and(|last| &*last.name >= name) {
+        if labels.last().is_some_and(|last| last.name >= name) {
             return None;
         }
-        labels.push(Label {
-            name: name.into(),
-            value: value.into(),
-        });
+        labels.push(Label { name, value });
     }
     Some(labels)
 }
@@ -559,7 +556,7 @@ mod tests {
     fn the_overflow_set_keeps_the_names() {
         let labels = labelset(&[("a", "1"), ("b", "2")]).unwrap().overflow();
         let decoded = decode(labels.bytes()).unwrap();
-        assert!(decoded.iter().all(|label| &*label.value == OVERFLOW_VALUE));
+        assert!(decoded.iter().all(|label| label.value == OVERFLOW_VALUE));
         assert_eq!(decoded.len(), 2);
     }
 
@@ -574,7 +571,7 @@ mod tests {
             let set = labelset(&pairs).unwrap();
             let decoded = decode(set.bytes()).unwrap();
             let back: Vec<(&str, &str)> =
-                decoded.iter().map(|label| (&*label.name, &*label.value)).collect();
+                decoded.iter().map(|label| (label.name, label.value)).collect();
             prop_assert_eq!(back, pairs);
         }
 

@@ -35,9 +35,12 @@
     allow(dead_code, reason = "models use the protocols only")
 )]
 
+#[cfg(not(all(test, loom)))]
+mod allocator;
 mod assembly;
 mod attached;
 mod buckets;
+mod budget;
 mod by_process;
 mod catalogue;
 mod cell;
@@ -104,6 +107,7 @@ mod seats;
 mod segment;
 mod sets;
 mod shape;
+mod shelf;
 mod snapshot;
 mod split;
 mod supply;
@@ -122,6 +126,8 @@ mod word;
 #[cfg(not(all(test, loom)))]
 mod writer;
 
+#[cfg(not(all(test, loom)))]
+pub use allocator::give_back_memory;
 pub use assembly::{FamilyParts, SeriesValue, table_called};
 pub use attached::Outcome;
 pub use buckets::Buckets;
@@ -150,10 +156,11 @@ pub use recording::Recording;
 pub use rseq::{PlantedFault, aborted_sequences, lengthen_sequences};
 pub use schema::{GaugeMode, Kind};
 pub use sets::{BoundedSet, LabelSet, LabelValue, LabelVisitor, Range, UnknownLabel};
+pub use shelf::{Label, Labels};
 pub use snapshot::{
-    Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Label, Number, Process,
-    ProcessValue, Refused, RefusedDefinition, Removals, SegmentInfo, Series, SeriesView, Snapshot,
-    TableFill, ValueView,
+    Damage, Directory, Exemplar, Family, FamilyView, HistogramView, Number, Process, ProcessValue,
+    Refused, RefusedDefinition, Removals, SegmentInfo, Series, SeriesView, Snapshot, TableFill,
+    ValueView,
 };
 pub use split::{Shard, Split};
 #[cfg(not(all(test, loom)))]

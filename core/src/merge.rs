@@ -9,8 +9,9 @@ use std::sync::Arc;
 use crate::cell;
 use crate::loss::Losses;
 use crate::schema::{GaugeMode, Kind};
+use crate::shelf::{self, Labels};
 use crate::snapshot::{
-    Directory, Exemplar, Family, Label, Number, Removals, Series, Snapshot, Value, ValueView,
+    Directory, Exemplar, Family, Number, Removals, Series, Snapshot, Value, ValueView,
 };
 
 /// How a series is to be shown.
@@ -18,8 +19,8 @@ use crate::snapshot::{
 pub struct Shown {
     /// The name of its family.
     pub name: String,
-    /// Its labels, in any order, each name once.
-    pub labels: Vec<Label>,
+    /// Its labels, each name once.
+    pub labels: Labels,
 }
 
 /// Snapshots that become one. Counters and histograms with the same name and labels are summed; gauges of the modes
@@ -68,8 +69,8 @@ type Place = (usize, usize);
 
 /// A merged series in the making.
 struct Summed {
-    /// Without its labels.
-    series: Series,
+    created_unix_nanos: u64,
+    identity: (u32, u64),
     parts: Vec<Place>,
 }
 
@@ -78,7 +79,7 @@ struct Gathered {
     /// Without its series.
     family: Family,
     members: Vec<Place>,
-    series: BTreeMap<Vec<Label>, Summed>,
+    series: BTreeMap<Labels, Summed>,
 }
 
 impl Merge {
@@ -144,15 +145,21 @@ impl Merge {
         } in gathered
         {
             family.first = self.ends.len();
-            for (labels, Summed { mut series, parts }) in series {
-                self.parts.extend(parts);
+            for (labels, summed) in series {
+                self.parts.extend(summed.parts);
                 self.ends.push(self.parts.len());
-                series.labels = labels;
-                family.series.push(series);
+                family.series.push(Series {
+                    labels,
+                    created_unix_nanos: summed.created_unix_nanos,
+                    identity: summed.identity,
+                });
             }
             self.families.push(members);
             directory.families.push(family);
         }
+        let all = directory.families.iter_mut();
+        let all = all.flat_map(|family| &mut family.series);
+        shelf::gather(all.map(|series| &mut series.labels));
         self.directory = Arc::new(directory);
     }
 
@@ -237,25 +244,20 @@ impl Gathered {
     }
 
     /// Adds a series; whether its value has a place.
-    fn add(&mut self, mut labels: Vec<Label>, series: &Series, value: Place) -> bool {
-        labels.sort_unstable();
+    fn add(&mut self, labels: Labels, series: &Series, value: Place) -> bool {
         match self.series.entry(labels) {
             Entry::Vacant(entry) => {
-                let series = Series {
-                    labels: Vec::new(),
-                    ..*series
-                };
-                let parts = vec![value];
-                entry.insert(Summed { series, parts });
+                entry.insert(Summed {
+                    created_unix_nanos: series.created_unix_nanos,
+                    identity: series.identity,
+                    parts: vec![value],
+                });
             }
             Entry::Occupied(_) if !adds_up(self.family.kind) => return false,
             Entry::Occupied(mut entry) => {
-                let Summed {
-                    series: first,
-                    parts,
-                } = entry.get_mut();
+                let first = entry.get_mut();
                 first.created_unix_nanos = first.created_unix_nanos.min(series.created_unix_nanos);
-                parts.push(value);
+                first.parts.push(value);
             }
         }
         true
@@ -546,10 +548,10 @@ mod tests {
         }
         let a = a.snapshot().unwrap();
         let (merged, left_out) = merged(&[&a], |_, family, series| {
-            let labels = series.labels.iter().filter(|label| &*label.name == "y");
+            let labels = series.labels.iter().filter(|label| label.name == "y");
             (family.name != "c_total").then(|| Shown {
                 name: "all_total".into(),
-                labels: labels.cloned().collect(),
+                labels: labels.map(|label| (label.name, label.value)).collect(),
             })
         });
         assert_eq!(left_out, []);

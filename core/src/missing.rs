@@ -48,7 +48,7 @@ impl Missing {
     pub(crate) fn compare<'a>(
         &mut self,
         directory: &Arc<Directory>,
-        sources: impl Iterator<Item = (&'a Source, &'a Value)>,
+        sources: impl Iterator<Item = (Source<'a>, &'a Value)>,
         sums: &[u64],
     ) {
         let last = std::mem::take(&mut self.last_sums);
@@ -60,7 +60,7 @@ impl Missing {
             {
                 let reason = "its counts fell: memory was taken away, and what was recorded there is lost; \
                               remove the file, and restart its writers";
-                self.note(Section::Series.name(), source.record.into(), reason);
+                self.note(Section::Series.name(), source.record().into(), reason);
             }
         }
         self.last_directory = Arc::clone(directory);
@@ -81,7 +81,7 @@ impl Missing {
 }
 
 /// Whether a series has cells that only grow, and one that did not.
-fn has_fallen(source: &Source, value: &Value, now: &[u64], last: &[u64]) -> bool {
+fn has_fallen(source: &Source<'_>, value: &Value, now: &[u64], last: &[u64]) -> bool {
     let counts = match source.kind {
         Kind::Counter => 0..1,
         Kind::Histogram => histogram_cell::BUCKETS..source.placement.cells,

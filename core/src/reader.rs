@@ -124,7 +124,7 @@ impl Reader {
             return Ok(None);
         }
         let place = self.catalogue.directory.place(name, labels);
-        let Some(source) = place.and_then(|place| self.catalogue.sources.get(place)) else {
+        let Some(source) = place.and_then(|place| self.catalogue.sources().nth(place)) else {
             return Ok(None);
         };
         let (_, living) = self.processes(&self.segment);
@@ -135,7 +135,7 @@ impl Reader {
             living: &living,
             bucket_counts: Vec::new(),
         };
-        let split = pass.split(source);
+        let split = pass.split(&source);
         self.segment.check()?;
         Ok(Some(split))
     }
@@ -152,6 +152,9 @@ impl Reader {
                 return Ok(false);
             }
             self.catalogue.rebuild(&self.segment);
+            // Nothing else reads them.
+            self.segment.let_go(Section::Strings);
+            self.segment.let_go(Section::Series);
         }
         Ok(true)
     }
@@ -180,7 +183,7 @@ impl Reader {
         let (processes, living) = self.processes(later);
         let directory = Arc::clone(&self.catalogue.directory);
         // Before the cells: what an exemplar tells is counted.
-        let mut exemplars = values::exemplars(&self.segment, &directory, &self.catalogue.sources);
+        let mut exemplars = values::exemplars(&self.segment, &self.catalogue);
         self.missing.keep(&mut self.counter_sums);
         values::sum_counter_cells(later, &mut self.counter_sums);
         let mut pass = Pass {
@@ -190,17 +193,16 @@ impl Reader {
             living: &living,
             bucket_counts: Vec::new(),
         };
-        let mut values = Vec::with_capacity(self.catalogue.sources.len());
-        for family in &directory.families {
-            let sources = &self.catalogue.sources[family.first..family.first + family.series.len()];
-            values.extend(sources.iter().map(|source| pass.value(family, source)));
+        let mut values = Vec::with_capacity(self.catalogue.series_count());
+        for (family, sources) in self.catalogue.families() {
+            values.extend(sources.map(|source| pass.value(family, &source)));
         }
         let bucket_counts = pass.bucket_counts;
         for removed in self.catalogue.removed_since(later) {
             values[removed] = Value::Absent;
         }
         exemplars.retain(|&(series, _)| values[series] != Value::Absent);
-        let sources = self.catalogue.sources.iter().zip(&values);
+        let sources = self.catalogue.sources().zip(&values);
         self.missing
             .compare(&directory, sources, &self.counter_sums);
         Snapshot {
@@ -258,8 +260,8 @@ impl Reader {
 
     /// The record of each family of the directory.
     fn family_words(&self) -> impl Iterator<Item = Option<&[crate::sync::AtomicU64]>> {
-        let records = self.catalogue.family_records.iter();
-        records.map(|&record| self.segment.entry(Section::Families, record, family::WORDS))
+        let records = self.catalogue.family_records();
+        records.map(|record| self.segment.entry(Section::Families, record, family::WORDS))
     }
 
     fn overflowed(&self) -> Vec<u64> {

@@ -10,7 +10,6 @@ use crate::layout::{Layout, Section, family, halves, low_half, series, split, st
 use crate::proof::step;
 use crate::schema::Kind;
 use crate::segment::Segment;
-use crate::snapshot::Label;
 use crate::sync::{
     AtomicU64, Ordering, acquire, acquire_fence, check, one_step, release, release_fence,
 };
@@ -309,14 +308,12 @@ pub(crate) struct SeriesCells {
     pub(crate) exemplars: u32,
 }
 
-/// A published series record, checked.
+/// A published series record.
 #[derive(Debug, Clone)]
 pub(crate) struct SeriesRecord {
-    pub(crate) index: u32,
-    /// The state that it was read in.
-    pub(crate) state: u64,
     pub(crate) family: u32,
-    pub(crate) labels: Vec<Label>,
+    /// The bytes of its label set, as they are.
+    pub(crate) labels: Vec<u8>,
     pub(crate) cells: SeriesCells,
     pub(crate) created_unix_nanos: u64,
 }
@@ -419,7 +416,7 @@ pub(crate) fn read_series(
     if state != seen || !check("record is published", state::of(state) == state::PUBLISHED) {
         return Ok(None);
     }
-    let found = read_published_series(segment, index, record, state);
+    let found = read_published_series(segment, record);
     if is_changed(record, state) {
         return Ok(None);
     }
@@ -428,18 +425,12 @@ pub(crate) fn read_series(
 
 fn read_published_series(
     segment: &Segment,
-    index: u32,
     record: &[AtomicU64],
-    state: u64,
 ) -> Result<SeriesRecord, &'static str> {
     let (words, bytes) = series_labels(record, arena(segment)).ok_or("its labels lie outside")?;
-    let bytes = text::load(words, bytes).ok_or("its labels lie outside")?;
-    let labels = labels::decode(&bytes).ok_or("its labels make no sense")?;
     Ok(SeriesRecord {
-        index,
-        state,
         family: series_family(record),
-        labels,
+        labels: text::load(words, bytes).ok_or("its labels lie outside")?,
         cells: series_cells(record),
         created_unix_nanos: record[series::CREATED_UNIX_NANOS].load(Ordering::Relaxed),
     })

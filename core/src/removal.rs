@@ -115,7 +115,7 @@ pub(crate) fn begin_next(state_word: &AtomicU64, removed: u64) -> bool {
 pub(crate) fn is_overflow(segment: &Segment, words: &[AtomicU64]) -> bool {
     let text = record::series_labels(words, record::arena(segment));
     let bytes = text.and_then(|(words, bytes)| text::load(words, bytes));
-    let labels = bytes.and_then(|bytes| labels::decode(&bytes));
+    let labels = bytes.as_deref().and_then(labels::decode);
     labels.is_none_or(|labels| labels::is_overflow(&labels))
 }
 

@@ -7,6 +7,7 @@
 //!   time. No reference to plain shared bytes is formed.
 //! - **S3** A read-only mapping is never written: only [`crate::reader`] makes one, and it only loads.
 //! - **S4** An all-zero `AtomicU64` is valid.
+//! - **S5** Pages are let go of a mapping of the file only, which has their words still; never of a copy.
 #![cfg_attr(
     not(all(test, loom)),
     expect(
@@ -53,21 +54,12 @@ struct Mapping {
     #[cfg(not(all(test, loom)))]
     guard: Option<fault::Guard>,
     #[cfg(not(all(test, loom)))]
-    _map: memmap2::MmapRaw,
+    map: memmap2::MmapRaw,
+    /// Whether it is of the file, and no private copy.
+    #[cfg(not(all(test, loom)))]
+    is_shared: bool,
     file: File,
     inode: (u64, u64),
-}
-
-/// What a process without the address space for a segment can do.
-#[cfg(not(all(test, loom)))]
-fn explain_map(error: std::io::Error, bytes: usize) -> std::io::Error {
-    if error.kind() != std::io::ErrorKind::OutOfMemory {
-        return error;
-    }
-    let advice = format!(
-        "no address space for {bytes} bytes; raise `ulimit -v`, or create the segment with smaller tables"
-    );
-    std::io::Error::new(error.kind(), advice)
 }
 
 /// What tells the file from any other: device and inode.
@@ -81,14 +73,12 @@ impl Segment {
     /// A segment on the heap, for tests, models and programs without a file. Its memory is never freed,
     /// like that of a segment that is attached for writing.
     pub(crate) fn heap(layout: Layout, identity: Identity) -> Segment {
-        let words = zeroed_words(layout.words);
-        let path = PathBuf::new();
         let segment = Segment {
+            words: zeroed_words(layout.words),
             layout,
             identity,
-            path,
+            path: PathBuf::new(),
             this_boot: true,
-            words,
             mapping: None,
             memory: None,
         };
@@ -137,7 +127,7 @@ impl Segment {
             path: path.into(),
             source,
         };
-        let map = map.map_err(|error| io(explain_map(error, layout.words * 8)))?;
+        let map = map.map_err(|error| Error::unmapped(path, layout.words * 8, error))?;
         // Or a host with huge tmpfs pages takes 2 MiB for every shard. Kernels without them refuse.
         let _ = map.advise(memmap2::Advice::NoHugePage);
         let boot_id = crate::host::boot_id().map_err(io)?;
@@ -156,7 +146,8 @@ impl Segment {
         step("segment-mapped");
         let mapping = Some(Mapping {
             guard: fault::watch(words, writable),
-            _map: map,
+            map,
+            is_shared: true,
             file,
             inode,
         });
@@ -183,7 +174,8 @@ impl Segment {
         let mapping = match &self.mapping {
             Some(Mapping { file, inode, .. }) => Some(Mapping {
                 guard: None,
-                _map: map,
+                map,
+                is_shared: false,
                 file: file.try_clone()?,
                 inode: *inode,
             }),
@@ -358,6 +350,18 @@ impl Segment {
         words.get(index as usize * size..(index as usize + 1) * size)
     }
 
+    /// Lets go of the pages of a section: who looks there again gets them from the file.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) fn let_go(&self, section: Section) {
+        let Some(mapping) = self.mapping.as_ref().filter(|it| it.is_shared) else {
+            return;
+        };
+        let Extent { offset, words, .. } = self.extent(section);
+        let (unused, map) = (memmap2::UncheckedAdvice::DontNeed, &mapping.map);
+        // SAFETY: S5: the mapping is shared with the file, so that its words stay what they are.
+        let _ = unsafe { map.unchecked_advise_range(unused, offset * 8, words * 8) };
+    }
+
     /// The next free entry of a table.
     pub(crate) fn next(&self, section: Section) -> &AtomicU64 {
         &self.words()[header::NEXT + section as usize]
@@ -442,10 +446,9 @@ impl Segment {
                     });
                 }
                 Err(errno) => {
-                    let (action, path) = ("reserve memory in", self.path.clone());
                     return Err(Error::Io {
-                        action,
-                        path,
+                        action: "reserve memory in",
+                        path: self.path.clone(),
                         source: errno.into(),
                     });
                 }

@@ -10,6 +10,7 @@ use crate::buckets::Buckets;
 use crate::loss::Losses;
 use crate::recording::Recording;
 use crate::schema::Kind;
+use crate::shelf::Labels;
 use crate::trace::{SpanId, TraceId};
 use crate::unit::{Scale, Unit};
 
@@ -152,21 +153,12 @@ pub struct Family {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// The labels, sorted by name.
-    pub labels: Vec<Label>,
+    pub labels: Labels,
     /// Creation time in nanoseconds since the Unix epoch.
     pub created_unix_nanos: u64,
     /// Where it is kept, and the how manieth series that is there: a series that was removed and registered
     /// again is another one.
     pub(crate) identity: (u32, u64),
-}
-
-/// One name and value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Label {
-    /// The name, shared by the series that have it.
-    pub name: Arc<str>,
-    /// The value, any UTF-8; shared by many of the series that have it.
-    pub value: Arc<str>,
 }
 
 /// A number as it is recorded, before the family's unit is applied.
@@ -317,16 +309,8 @@ impl Snapshot {
     pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<SeriesView<'_>> {
         let mut wanted = labels.to_vec();
         wanted.sort_unstable();
-        let is_wanted =
-            |series: &Series| {
-                series.labels.len() == wanted.len()
-                    && series.labels.iter().zip(&wanted).all(|(label, wanted)| {
-                        &*label.name == wanted.0 && &*label.value == wanted.1
-                    })
-            };
-        self.family(name)?
-            .series()
-            .find(|view| is_wanted(view.series))
+        let mut all = self.family(name)?.series();
+        all.find(|view| view.series.labels.is(&wanted))
     }
 
     /// The number of one counter or gauge series, in base units; zero where it is absent.

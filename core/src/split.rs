@@ -42,12 +42,8 @@ impl Directory {
         let mut wanted = labels.to_vec();
         wanted.sort_unstable();
         let family = self.families.iter().find(|family| family.name == name)?;
-        let inside = family.series.iter().position(|series| {
-            let labels = series.labels.iter();
-            labels
-                .map(|label| (&*label.name, &*label.value))
-                .eq(wanted.iter().copied())
-        });
-        Some(family.first + inside?)
+        let mut all = family.series.iter();
+        let inside = all.position(|series| series.labels.is(&wanted))?;
+        Some(family.first + inside)
     }
 }

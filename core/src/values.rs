@@ -1,12 +1,12 @@
 //! Summing cells: shard after shard, each page of cells once.
 
-use crate::catalogue::Source;
+use crate::catalogue::{Catalogue, Source};
 use crate::cell::{Placement, gauge_word, histogram_cell};
 use crate::exemplar::{self, Told};
 use crate::layout::{PAGE_WORDS, Section, process, to_usize};
 use crate::schema::{GaugeMode, Kind};
 use crate::segment::Segment;
-use crate::snapshot::{Directory, Exemplar, Family, Number, Process, ProcessValue, Value};
+use crate::snapshot::{Exemplar, Family, Number, Process, ProcessValue, Value};
 use crate::split::{Shard, Split};
 use crate::sync::{AtomicU64, Ordering, acquire, does};
 use crate::trace::{SpanId, TraceId};
@@ -62,16 +62,11 @@ where
 
 /// The exemplars of all series, each with the place of its series: to be read before the cells, so that what an
 /// exemplar tells is counted.
-pub(crate) fn exemplars(
-    segment: &Segment,
-    directory: &Directory,
-    sources: &[Source],
-) -> Vec<(usize, Exemplar)> {
+pub(crate) fn exemplars(segment: &Segment, catalogue: &Catalogue) -> Vec<(usize, Exemplar)> {
     let all = segment.committed_words(Section::Exemplars);
     let mut found = Vec::new();
-    for family in &directory.families {
-        let places = family.first..family.first + family.series.len();
-        for (place, source) in places.clone().zip(&sources[places]) {
+    for (family, sources) in catalogue.families() {
+        for (place, source) in (family.first..).zip(sources) {
             let count = source.placement.exemplars;
             if count == 0 {
                 break;
@@ -80,7 +75,7 @@ pub(crate) fn exemplars(
             let (words, _) = words.as_chunks();
             let told = words.iter().enumerate().filter_map(|(at, words)| {
                 let told = exemplar::read(words)?;
-                let exemplar = exemplar_of(family, &source.placement, at, told)?;
+                let exemplar = exemplar_of(family, source.placement, at, told)?;
                 Some((place, exemplar))
             });
             found.extend(told);
@@ -166,7 +161,7 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     /// The value of one series.
-    pub(crate) fn value(&mut self, family: &Family, source: &Source) -> Value {
+    pub(crate) fn value(&mut self, family: &Family, source: &Source<'_>) -> Value {
         match source.kind {
             Kind::Counter => {
                 let sum = usize::try_from(source.cells.sharded).ok();
@@ -185,9 +180,9 @@ impl Pass<'_> {
     /// The words of a series' sharded cells: shard by shard.
     fn shards<'a>(
         segment: &'a Segment,
-        source: &'a Source,
+        source: &'a Source<'_>,
     ) -> impl Iterator<Item = &'a [AtomicU64]> {
-        let placement = &source.placement;
+        let placement = source.placement;
         let words = segment.committed_words(placement.section);
         let offset = to_usize(placement.offset(&segment.layout, source.cells.sharded));
         let span = words
@@ -199,7 +194,7 @@ impl Pass<'_> {
     }
 
     /// What the value of one series is made of.
-    pub(crate) fn split(&self, source: &Source) -> Split {
+    pub(crate) fn split(&self, source: &Source<'_>) -> Split {
         let count = |cells: &[AtomicU64]| {
             let words = cells.iter().map(|cell| cell.load(Ordering::Relaxed));
             Number::Unsigned(words.fold(0, u64::wrapping_add))
@@ -221,13 +216,13 @@ impl Pass<'_> {
         }
     }
 
-    fn split_shards(&self, source: &Source, value: impl Fn(&[AtomicU64]) -> Number) -> Split {
+    fn split_shards(&self, source: &Source<'_>, value: impl Fn(&[AtomicU64]) -> Number) -> Split {
         let shards = Self::shards(self.segment, source);
         let shard = |(place, cells)| Shard::at(place, source.placement.cpus, value(cells));
         Split::Shards((0..).zip(shards).map(shard).collect())
     }
 
-    fn split_processes<A: GaugeArithmetic>(&self, source: &Source, arithmetic: A) -> Split {
+    fn split_processes<A: GaugeArithmetic>(&self, source: &Source<'_>, arithmetic: A) -> Split {
         let set = self.living.iter().filter_map(|living| {
             let word = living.cell(source.cells.own);
             (word != gauge_word::ABSENT).then(|| ProcessValue {
@@ -239,13 +234,13 @@ impl Pass<'_> {
         Split::Processes(set.collect())
     }
 
-    fn float_sum(&self, source: &Source) -> f64 {
+    fn float_sum(&self, source: &Source<'_>) -> f64 {
         Self::shards(self.later, source)
             .map(|cells| f64::from_bits(cells[0].load(Ordering::Relaxed)))
             .sum()
     }
 
-    fn histogram(&mut self, source: &Source) -> Value {
+    fn histogram(&mut self, source: &Source<'_>) -> Value {
         let first = self.bucket_counts.len();
         let mut counts = std::mem::take(&mut self.bucket_counts);
         counts.resize(first + source.placement.cells - histogram_cell::BUCKETS, 0);
@@ -256,7 +251,7 @@ impl Pass<'_> {
         Value::Histogram { first, sum }
     }
 
-    fn info(&self, source: &Source) -> Value {
+    fn info(&self, source: &Source<'_>) -> Value {
         let is_held = |living: &Living| living.cell(source.cells.own) != gauge_word::ABSENT;
         if self.living.iter().any(is_held) {
             Value::Info
@@ -265,7 +260,12 @@ impl Pass<'_> {
         }
     }
 
-    fn gauge<A: GaugeArithmetic>(&self, source: &Source, mode: GaugeMode, arithmetic: A) -> Value {
+    fn gauge<A: GaugeArithmetic>(
+        &self,
+        source: &Source<'_>,
+        mode: GaugeMode,
+        arithmetic: A,
+    ) -> Value {
         let cells = source.cells;
         if !mode.is_living() {
             return match self.shared(cells.shared) {
@@ -311,7 +311,7 @@ impl Pass<'_> {
         chosen.map_or(Value::Absent, |word| Value::Number(number(word)))
     }
 
-    fn states(&self, source: &Source, mode: GaugeMode, count: usize) -> Value {
+    fn states(&self, source: &Source<'_>, mode: GaugeMode, count: usize) -> Value {
         if mode == GaugeMode::Each {
             return self.gauge(source, mode, Integer);
         }

@@ -46,7 +46,7 @@ fn series(snapshot: &Snapshot, family: &str) -> BTreeMap<String, f64> {
             .collect();
         let pairs: Vec<(&str, &str)> = labels
             .iter()
-            .map(|label| (&*label.name, &*label.value))
+            .map(|label| (label.name, label.value))
             .collect();
         (texts.join(","), snapshot.number(family, &pairs))
     });

@@ -334,7 +334,8 @@ fn a_scrape_never_mixes_series() {
         assert!(snapshot.damage.is_empty(), "{:?}", snapshot.damage);
         let mut seen = 0;
         for view in snapshot.families().flat_map(|family| family.series()) {
-            let key: u64 = view.series.labels[0].value.parse().unwrap();
+            let key = view.series.labels.iter().next().unwrap().value;
+            let key: u64 = key.parse().unwrap();
             let ValueView::Number(Number::Unsigned(sum)) = view.value else {
                 continue;
             };

@@ -231,8 +231,8 @@ impl Json<'_> {
         self.list("series", view.series(), |json, series| {
             json.object(|json| {
                 json.field("labels").object(|json| {
-                    for label in &series.series.labels {
-                        json.text(&label.name, &label.value);
+                    for label in series.series.labels.iter() {
+                        json.text(label.name, label.value);
                     }
                 });
                 json.count("created_unix_nanos", series.series.created_unix_nanos);

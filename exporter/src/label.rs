@@ -1,9 +1,8 @@
 //! The names that labels are exposed with.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use tachograph::{Label, Series};
+use tachograph::{Labels, Series};
 
 use crate::escaping::Escaping;
 
@@ -15,7 +14,7 @@ pub(crate) struct LabelNames<'a> {
     escaping: Escaping,
     reserved: Vec<&'a str>,
     /// The names of the series before, which are most often those of the next.
-    last: Vec<Arc<str>>,
+    last: Vec<String>,
     exposed: Vec<String>,
 }
 
@@ -30,26 +29,26 @@ impl<'a> LabelNames<'a> {
     }
 
     /// The exposed names of `labels`, in their order.
-    pub(crate) fn of(&mut self, labels: &[Label]) -> &[String] {
-        if !self.last.iter().eq(labels.iter().map(|label| &label.name)) {
-            self.last = labels.iter().map(|label| Arc::clone(&label.name)).collect();
+    pub(crate) fn of(&mut self, labels: &Labels) -> &[String] {
+        if !labels.iter().map(|label| label.name).eq(&self.last) {
+            self.last = labels.iter().map(|label| label.name.to_owned()).collect();
             self.exposed.clear();
-            for label in labels {
-                let name = self.unused(label, labels);
+            for label in labels.iter() {
+                let name = self.unused(label.name, labels);
                 self.exposed.push(name);
             }
         }
         &self.exposed
     }
 
-    fn unused(&self, label: &Label, labels: &[Label]) -> String {
-        let mut name = self.escaping.label(&label.name).into_owned();
+    fn unused(&self, own: &str, labels: &Labels) -> String {
+        let mut name = self.escaping.label(own).into_owned();
         let is_taken = |name: &str| {
             // Scrapers keep names with two underscores in front for themselves.
             name.starts_with("__")
                 || self.reserved.contains(&name)
                 || self.exposed.iter().any(|exposed| exposed == name)
-                || (name != &*label.name && labels.iter().any(|other| &*other.name == name))
+                || (name != own && labels.get(name).is_some())
         };
         while is_taken(&name) {
             name.insert_str(0, "exported_");
@@ -65,8 +64,8 @@ pub(crate) fn doubles(series: &[Series], escaping: Escaping, reserved: Vec<&str>
     let mut is_renamed = |series: &Series| {
         let exposed = names.of(&series.labels).iter();
         exposed
-            .zip(&series.labels)
-            .any(|(name, label)| *name != *label.name)
+            .zip(series.labels.iter())
+            .any(|(name, label)| name != label.name)
     };
     if !series.iter().any(&mut is_renamed) {
         return Vec::new();
@@ -75,7 +74,7 @@ pub(crate) fn doubles(series: &[Series], escaping: Escaping, reserved: Vec<&str>
     let mut is_double = |series: &Series| {
         let exposed = names.of(&series.labels).iter().cloned();
         let mut labels: Vec<(String, &str)> = exposed
-            .zip(series.labels.iter().map(|label| &*label.value))
+            .zip(series.labels.iter().map(|label| label.value))
             .collect();
         labels.sort_unstable();
         !seen.insert(
@@ -95,13 +94,7 @@ mod tests {
     use super::*;
 
     fn exposed(reserved: &[&str], names: &[&str]) -> Vec<String> {
-        let labels: Vec<Label> = names
-            .iter()
-            .map(|&name| Label {
-                name: name.into(),
-                value: "".into(),
-            })
-            .collect();
+        let labels: Labels = names.iter().map(|name| (name, "")).collect();
         LabelNames::new(Escaping::Underscores, reserved.to_vec())
             .of(&labels)
             .to_vec()
@@ -125,13 +118,10 @@ mod tests {
 
     #[test]
     fn names_are_found_anew_when_the_labels_change() {
-        let label = |name: &str| Label {
-            name: name.into(),
-            value: "".into(),
-        };
+        let named = |name: &str| Labels::from_iter([(name, "")]);
         let mut names = LabelNames::new(Escaping::Underscores, vec!["pid"]);
-        assert_eq!(names.of(&[label("a")]), ["a"]);
-        assert_eq!(names.of(&[label("pid")]), ["exported_pid"]);
-        assert!(names.of(&[]).is_empty());
+        assert_eq!(names.of(&named("a")), ["a"]);
+        assert_eq!(names.of(&named("pid")), ["exported_pid"]);
+        assert!(names.of(&Labels::default()).is_empty());
     }
 }

@@ -7,6 +7,7 @@
 use std::io::Write;
 
 mod arrange;
+mod chain;
 pub mod cli;
 mod client_cert;
 pub mod config;

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::get();
     // A segment that is cut short while it is read then gives an error instead of ending the exporter.
     tachograph::install_fault_guard();
+    tachograph::give_back_memory();
     let ended = if arguments.demo_worker {
         demo::run_worker().map(|()| true)
     } else if arguments.demo {

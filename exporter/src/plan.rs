@@ -1,14 +1,15 @@
 //! What a page always says: HELP, TYPE, names and labels, rendered and escaped once.
 //!
-//! A [`Plan`] belongs to the directories of the segments that it was made from. It lays the beginnings of
-//! all lines, in the order of the page, into one arena; a scrape walks it and adds the numbers. Both text
-//! formats have the same lines; only their headers differ.
+//! A [`Plan`] belongs to the directories of the segments that it was made from. It has the beginnings of all
+//! lines, in the order of the page; a scrape walks them and adds the numbers. Both text formats have the same
+//! lines; only their headers differ.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tachograph::{Directory, Family, GaugeMode, Kind, Series, Snapshot};
 
+use crate::chain::Chain;
 use crate::escape;
 use crate::escaping::{Escaping, is_legacy, is_legacy_label};
 use crate::label::{self, LabelNames};
@@ -22,11 +23,9 @@ pub(crate) struct Plan {
     escaping: Escaping,
     /// Whether no name needs escaping, so that the plan is one for all schemes.
     is_plain: bool,
-    /// Headers and beginnings of lines, one after another.
-    pub(crate) arena: Vec<u8>,
-    /// Where the arena is cut: two headers for each group, then the lines of its parts. The second header
-    /// is OpenMetrics'; it is empty where OpenMetrics cannot show the group.
-    pub(crate) lengths: Vec<u32>,
+    /// Two headers for each group, then the beginnings of the lines of its parts. The second header is
+    /// OpenMetrics'; it is empty where OpenMetrics cannot show the group.
+    pub(crate) lines: Chain,
     /// The groups, by name.
     pub(crate) groups: Vec<Group>,
     /// The families that are not shown.
@@ -39,7 +38,7 @@ pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) first: Source,
     pub(crate) parts: Vec<Part>,
-    /// How many beginnings of lines it has in the arena, its two headers aside.
+    /// How many beginnings of lines it has, its two headers aside.
     pub(crate) lines: usize,
     /// Whether OpenMetrics may show exemplars: not where it must call the type unknown.
     pub(crate) has_exemplars: bool,
@@ -164,6 +163,7 @@ impl Plan {
         for at in 0..plan.groups.len() {
             plan.lay_out(at, &mut names);
         }
+        plan.lines.finish();
         plan
     }
 
@@ -289,20 +289,14 @@ impl Plan {
     fn lay_out(&mut self, group: usize, names: &mut Names) {
         let Plan {
             made_from,
-            arena,
-            lengths,
+            lines,
             groups,
             conflicts,
             escaping,
             ..
         } = self;
         let group = &mut groups[group];
-        let start = lengths.len();
-        let mut lines = Lines {
-            arena,
-            lengths,
-            escaping: *escaping,
-        };
+        let start = lines.len();
         let first = &made_from[group.first.segment].1.families[group.first.family];
         lines.add(|line| push_header(line, &group.name, first.kind.name(), &first.help));
         let declared = names.declare(&group.name, first.kind.name());
@@ -322,9 +316,16 @@ impl Plan {
         for part in &group.parts {
             let (label, directory) = &made_from[part.source.segment];
             let family = &directory.families[part.source.family];
-            lines.add_part(&group.name, family, part, label.as_deref());
+            add_part(
+                lines,
+                *escaping,
+                &group.name,
+                family,
+                part,
+                label.as_deref(),
+            );
         }
-        group.lines = lines.lengths.len() - start - 2;
+        group.lines = lines.len() - start - 2;
     }
 }
 
@@ -376,77 +377,66 @@ impl Part {
     }
 }
 
-/// Where a plan is written.
-struct Lines<'a> {
-    arena: &'a mut Vec<u8>,
-    lengths: &'a mut Vec<u32>,
+/// Adds the beginnings of all lines of a part.
+fn add_part(
+    lines: &mut Chain,
     escaping: Escaping,
-}
-
-impl Lines<'_> {
-    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.arena.len();
-        write(self.arena);
-        let length = self.arena.len() - start;
-        // Strings in a segment are far shorter than 4 GiB, so the beginning of a line is.
-        self.lengths
-            .push(u32::try_from(length).expect("a line is shorter than 4 GiB"));
-    }
-
-    fn add_part(&mut self, name: &str, family: &Family, part: &Part, segment: Option<&str>) {
-        let shape = &part.shape;
-        let bounds = rendered_bounds(family).into_iter().map(|(_, bound)| bound);
-        let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
-        let mut names = LabelNames::new(self.escaping, shape.reserved(name, segment.is_some()));
-        let mut labels = Vec::new();
-        for (at, series) in family.series.iter().enumerate() {
-            if part.is_hidden(at) {
-                continue;
-            }
-            labels.clear();
-            if let Some(segment) = segment {
-                push_label(&mut labels, "segment", segment);
-            }
-            for (name, label) in names.of(&series.labels).iter().zip(&series.labels) {
-                push_label(&mut labels, name, &label.value);
-            }
-            self.add_series(name, family, shape, &labels, &bounds);
-            if part.created {
-                self.add(|line| push_created(line, name, &labels, series.created_unix_nanos));
-            }
+    name: &str,
+    family: &Family,
+    part: &Part,
+    segment: Option<&str>,
+) {
+    let bounds = rendered_bounds(family).into_iter().map(|(_, bound)| bound);
+    let bounds: Vec<String> = bounds.chain([rendered(f64::INFINITY)]).collect();
+    let mut names = LabelNames::new(escaping, part.shape.reserved(name, segment.is_some()));
+    let mut labels = Vec::new();
+    for (at, series) in family.series.iter().enumerate() {
+        if part.is_hidden(at) {
+            continue;
+        }
+        labels.clear();
+        if let Some(segment) = segment {
+            push_label(&mut labels, "segment", segment);
+        }
+        for (name, label) in names.of(&series.labels).iter().zip(series.labels.iter()) {
+            push_label(&mut labels, name, label.value);
+        }
+        add_series(lines, name, family, &part.shape, &labels, &bounds);
+        if part.created {
+            lines.add(|line| push_created(line, name, &labels, series.created_unix_nanos));
         }
     }
+}
 
-    fn add_series(
-        &mut self,
-        name: &str,
-        family: &Family,
-        shape: &Shape,
-        labels: &[u8],
-        bounds: &[String],
-    ) {
-        match shape {
-            Shape::Single => self.add(|line| push_line(line, name, "", labels, None)),
-            Shape::Each => self.add(|line| push_open_line(line, name, labels, None)),
-            Shape::Histogram(_) => {
-                for bound in bounds {
-                    let le = Some(("le", bound.as_str()));
-                    self.add(|line| push_line(line, name, "_bucket", labels, le));
-                }
-                self.add(|line| push_line(line, name, "_sum", labels, None));
-                self.add(|line| push_line(line, name, "_count", labels, None));
+fn add_series(
+    lines: &mut Chain,
+    name: &str,
+    family: &Family,
+    shape: &Shape,
+    labels: &[u8],
+    bounds: &[String],
+) {
+    match shape {
+        Shape::Single => lines.add(|line| push_line(line, name, "", labels, None)),
+        Shape::Each => lines.add(|line| push_open_line(line, name, labels, None)),
+        Shape::Histogram(_) => {
+            for bound in bounds {
+                let le = Some(("le", bound.as_str()));
+                lines.add(|line| push_line(line, name, "_bucket", labels, le));
             }
-            Shape::States(_) => {
-                for state in &family.states {
-                    let state = Some((name, state.as_str()));
-                    self.add(|line| push_line(line, name, "", labels, state));
-                }
+            lines.add(|line| push_line(line, name, "_sum", labels, None));
+            lines.add(|line| push_line(line, name, "_count", labels, None));
+        }
+        Shape::States(_) => {
+            for state in &family.states {
+                let state = Some((name, state.as_str()));
+                lines.add(|line| push_line(line, name, "", labels, state));
             }
-            Shape::EachState(_) => {
-                for state in &family.states {
-                    let state = Some((name, state.as_str()));
-                    self.add(|line| push_open_line(line, name, labels, state));
-                }
+        }
+        Shape::EachState(_) => {
+            for state in &family.states {
+                let state = Some((name, state.as_str()));
+                lines.add(|line| push_open_line(line, name, labels, state));
             }
         }
     }
@@ -486,7 +476,7 @@ fn exposed_name(family: &Family, escaping: Escaping) -> String {
 fn is_plain(directory: &Directory) -> bool {
     let has_plain_labels = |series: &Series| {
         let mut labels = series.labels.iter();
-        labels.all(|label| is_legacy_label(&label.name))
+        labels.all(|label| is_legacy_label(label.name))
     };
     let mut families = directory.families.iter();
     families.all(|family| is_legacy(&family.name) && family.series.iter().all(has_plain_labels))

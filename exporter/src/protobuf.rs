@@ -13,7 +13,7 @@ use crate::label::LabelNames;
 use crate::native::{Mapping, ZERO_THRESHOLD};
 use crate::plan::{Conflict, Group, Part, Plan, Shape};
 use crate::wanted::Wanted;
-use crate::wire::{Message, delimit};
+use crate::wire::{Message, begin, delimit};
 
 /// Numbers of the fields of `MetricFamily`, and of its types.
 mod family {
@@ -144,7 +144,8 @@ pub(crate) fn push_family(
     heading: &Heading<'_>,
     write: impl FnOnce(&mut Vec<u8>),
 ) {
-    let start = out.len();
+    let before = out.len();
+    let start = begin(out);
     let mut message = Message(out);
     message.text(family::NAME, heading.name);
     message.text(family::HELP, heading.help);
@@ -160,7 +161,7 @@ pub(crate) fn push_family(
     let heading_end = out.len();
     write(out);
     if out.len() == heading_end {
-        out.truncate(start);
+        out.truncate(before);
     } else {
         delimit(out, start);
     }
@@ -252,9 +253,9 @@ fn push_part(
         for (name, label) in names
             .of(&series.series.labels)
             .iter()
-            .zip(&series.series.labels)
+            .zip(series.series.labels.iter())
         {
-            push_label(&mut labels, name, &label.value);
+            push_label(&mut labels, name, label.value);
         }
         let start = series.series.created_unix_nanos;
         match (&part.shape, series.value) {

@@ -1,11 +1,11 @@
 //! Which series are shown, and under which names and labels.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use tachograph::{Family, GaugeMode, Kind, Label, Series, Shown};
+use tachograph::{Family, GaugeMode, Kind, Series, Shown};
 
 use crate::glob::Glob;
 
@@ -84,11 +84,19 @@ impl Rules {
     }
 
     /// How a series of `segment` is shown, if it is.
-    pub(crate) fn shown(&self, segment: &str, family: &Family, series: &Series) -> Option<Shown> {
+    pub(crate) fn shown<'a>(
+        &'a self,
+        segment: &'a str,
+        family: &Family,
+        series: &'a Series,
+    ) -> Option<Shown> {
+        let labels = series.labels.iter();
         let mut view = View {
             segment,
             name: family.name.clone(),
-            labels: pairs(&series.labels),
+            labels: labels
+                .map(|label| (label.name.into(), label.value.into()))
+                .collect(),
         };
         for rule in &self.rules {
             match (rule.action, rule.fits(&view)) {
@@ -99,7 +107,7 @@ impl Rules {
             }
         }
         for (name, value) in &self.labels {
-            view.add(name, value);
+            view.add(name, value.as_str());
         }
         if self.segments == Several::Merge && !adds_up(family.kind) {
             view.add(SEGMENT, segment);
@@ -117,20 +125,14 @@ fn adds_up(kind: Kind) -> bool {
     !is_of_one && !matches!(kind, Kind::StateSet(_))
 }
 
-fn pairs(labels: &[Label]) -> BTreeMap<Arc<str>, Arc<str>> {
-    let pairs = labels.iter();
-    let pairs = pairs.map(|label| (Arc::clone(&label.name), Arc::clone(&label.value)));
-    pairs.collect()
-}
-
 /// A series while rules are applied to it.
 struct View<'a> {
     segment: &'a str,
     name: String,
-    labels: BTreeMap<Arc<str>, Arc<str>>,
+    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     fn label(&self, name: &str) -> &str {
         match self.labels.get(name) {
             Some(value) => value,
@@ -140,10 +142,9 @@ impl View<'_> {
     }
 
     /// Adds a label; the writer's of that name becomes `exported_<name>`.
-    fn add(&mut self, name: &str, value: &str) {
-        let mut name: Arc<str> = name.into();
-        let mut value: Arc<str> = value.into();
-        while let Some(before) = self.labels.insert(Arc::clone(&name), value) {
+    fn add(&mut self, name: &'a str, value: impl Into<Cow<'a, str>>) {
+        let (mut name, mut value) = (Cow::Borrowed(name), value.into());
+        while let Some(before) = self.labels.insert(name.clone(), value) {
             (name, value) = (format!("exported_{name}").into(), before);
         }
     }
@@ -154,7 +155,7 @@ impl View<'_> {
         let labels = labels.filter(|(_, value)| !value.is_empty());
         Shown {
             name: self.name,
-            labels: labels.map(|(name, value)| Label { name, value }).collect(),
+            labels: labels.collect(),
         }
     }
 }
@@ -165,7 +166,7 @@ impl Rule {
         self.name.fits(&view.name) && labels.all(|(name, value)| value.fits(view.label(name)))
     }
 
-    fn edit(&self, view: &mut View<'_>, family: &Family) {
+    fn edit<'a>(&'a self, view: &mut View<'a>, family: &Family) {
         if let Some(name) = &self.rename {
             let stem = name.strip_suffix("_total").unwrap_or(name);
             let total = if family.kind.name() == "counter" {
@@ -180,7 +181,7 @@ impl Rule {
         }
         for (old, new) in &self.relabel {
             if let Some(value) = view.labels.remove(old.as_str()) {
-                view.add(new, &value);
+                view.add(new, value);
             }
         }
         for (name, value) in &self.set {

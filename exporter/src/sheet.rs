@@ -4,6 +4,7 @@
 //! place: appending digits that were made elsewhere takes longer than making them. The bytes of the page
 //! before are overwritten and not cleared.
 
+use crate::chain::Text;
 use crate::number::{push_float, push_integer};
 
 /// Room for the digits of any `u64` and a line end.
@@ -26,7 +27,10 @@ pub(crate) struct Sheet {
 
 impl Sheet {
     /// A sheet that overwrites `bytes`.
-    pub(crate) fn over(bytes: Vec<u8>) -> Sheet {
+    pub(crate) fn over(mut bytes: Vec<u8>) -> Sheet {
+        // What `into_bytes` has left of the room behind the last page.
+        let room = bytes.len() + GROWTH_BYTES;
+        bytes.resize(room.min(bytes.capacity()), 0);
         Sheet {
             bytes,
             end: 0,
@@ -34,9 +38,10 @@ impl Sheet {
         }
     }
 
-    /// What was written.
+    /// What was written. Most of what it grew by in vain is given back.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.truncate(self.end);
+        self.bytes.shrink_to(self.end + GROWTH_BYTES);
         self.bytes
     }
 
@@ -49,32 +54,38 @@ impl Sheet {
         self.end = end.min(self.end);
     }
 
-    pub(crate) fn push(&mut self, text: &[u8]) {
+    pub(crate) fn push<'a>(&mut self, text: impl Into<Text<'a>>) {
+        let text = text.into();
         let end = self.end + text.len();
         self.make_room(end);
-        self.bytes[self.end..end].copy_from_slice(text);
+        text.write(&mut self.bytes[self.end..]);
         self.end = end;
     }
 
     /// Writes a line with an integer.
-    #[inline]
-    pub(crate) fn push_unsigned(&mut self, beginning: &[u8], value: u64) {
+    #[inline(always)]
+    pub(crate) fn push_unsigned<'a>(&mut self, beginning: impl Into<Text<'a>>, value: u64) {
+        let beginning = beginning.into();
         let start = self.end + beginning.len();
         self.make_room(start + NUMBER_BYTES);
-        self.bytes[self.end..start].copy_from_slice(beginning);
+        beginning.write(&mut self.bytes[self.end..]);
         let room = self.bytes[start..].first_chunk_mut::<NUMBER_BYTES>();
         self.end = start + room.map_or(0, |room| write_unsigned(room, value));
     }
 
     /// Writes a line with any integer.
-    pub(crate) fn push_integer(&mut self, beginning: &[u8], value: impl itoa::Integer) {
+    pub(crate) fn push_integer<'a>(
+        &mut self,
+        beginning: impl Into<Text<'a>>,
+        value: impl itoa::Integer,
+    ) {
         self.scratch.clear();
         push_integer(&mut self.scratch, value);
         self.push_scratch(beginning);
     }
 
     /// Writes a line with a float.
-    pub(crate) fn push_float(&mut self, beginning: &[u8], value: f64) {
+    pub(crate) fn push_float<'a>(&mut self, beginning: impl Into<Text<'a>>, value: f64) {
         self.scratch.clear();
         push_float(&mut self.scratch, value);
         self.push_scratch(beginning);
@@ -84,14 +95,14 @@ impl Sheet {
     pub(crate) fn extend_line(&mut self, more: &[u8]) {
         self.end -= 1;
         self.push(more);
-        self.push(b"\n");
+        self.push(&b"\n"[..]);
     }
 
-    fn push_scratch(&mut self, beginning: &[u8]) {
+    fn push_scratch<'a>(&mut self, beginning: impl Into<Text<'a>>) {
         self.scratch.push(b'\n');
         self.push(beginning);
         let scratch = std::mem::take(&mut self.scratch);
-        self.push(&scratch);
+        self.push(scratch.as_slice());
         self.scratch = scratch;
     }
 
@@ -164,13 +175,13 @@ mod tests {
     #[test]
     fn a_sheet_is_written_over_and_grows() {
         let mut sheet = Sheet::over(b"old text that means nothing".to_vec());
-        sheet.push(b"# x\n");
+        sheet.push(&b"# x\n"[..]);
         let end = sheet.len();
-        sheet.push_unsigned(b"a ", 100);
+        sheet.push_unsigned(&b"a "[..], 100);
         sheet.truncate(end);
-        sheet.push_unsigned(b"b ", u64::MAX);
-        sheet.push_integer(b"c ", -5i64);
-        sheet.push_float(b"d ", 0.25);
+        sheet.push_unsigned(&b"b "[..], u64::MAX);
+        sheet.push_integer(&b"c "[..], -5i64);
+        sheet.push_float(&b"d "[..], 0.25);
         sheet.extend_line(b" # more");
         assert_eq!(
             String::from_utf8(sheet.into_bytes()).unwrap(),
@@ -178,7 +189,7 @@ mod tests {
         );
         let mut sheet = Sheet::over(Vec::new());
         for _ in 0..10_000 {
-            sheet.push(&[b'x'; 100]);
+            sheet.push(&[b'x'; 100][..]);
         }
         assert_eq!(sheet.into_bytes(), [b'x'; 1_000_000]);
     }

@@ -7,6 +7,7 @@ use tachograph::{
     ValueView,
 };
 
+use crate::chain::{Text, Walk};
 use crate::escaping::Escaping;
 use crate::exemplars;
 use crate::number::push_integer;
@@ -82,6 +83,8 @@ impl TextRenderer {
         page: &mut Vec<u8>,
     ) {
         if !self.plan.fits(segments, escaping) {
+            // The old one makes room for the new one.
+            self.plan = Plan::default();
             self.plan = Plan::new(segments, escaping, self.created);
         }
         let views: Vec<Vec<FamilyView<'_>>> = segments
@@ -90,8 +93,7 @@ impl TextRenderer {
             .collect();
         let mut writer = Writer {
             syntax,
-            arena: &self.plan.arena,
-            lengths: self.plan.lengths.iter(),
+            lines: self.plan.lines.walk(),
             sheet: Sheet::over(std::mem::take(page)),
             labels: Vec::new(),
         };
@@ -100,7 +102,7 @@ impl TextRenderer {
             if wanted.includes(&group.name, kind) {
                 writer.write_group(group, &views);
             } else {
-                writer.skip(2 + group.lines);
+                writer.lines.skip(2 + group.lines);
             }
         }
         *page = writer.sheet.into_bytes();
@@ -120,37 +122,22 @@ impl TextRenderer {
 /// Walks a plan and adds the numbers.
 struct Writer<'a> {
     syntax: Syntax,
-    arena: &'a [u8],
-    lengths: std::slice::Iter<'a, u32>,
+    lines: Walk<'a>,
     sheet: Sheet,
     /// The beginning of a line with the labels of a process.
     labels: Vec<u8>,
 }
 
-impl<'a> Writer<'a> {
-    /// The next header or beginning of a line.
-    #[inline]
-    fn next(&mut self) -> &'a [u8] {
-        let length = self.lengths.next().map_or(0, |&length| length as usize);
-        let (next, rest) = self.arena.split_at(length);
-        self.arena = rest;
-        next
-    }
-
-    fn skip(&mut self, lines: usize) {
-        for _ in 0..lines {
-            self.next();
-        }
-    }
-
+impl Writer<'_> {
     fn write_group(&mut self, group: &Group, views: &[Vec<FamilyView<'_>>]) {
         let start = self.sheet.len();
-        let (text, openmetrics) = (self.next(), self.next());
-        let header = match self.syntax {
-            Syntax::Prometheus => text,
-            Syntax::OpenMetrics => openmetrics,
-        };
-        self.sheet.push(header);
+        for syntax in [Syntax::Prometheus, Syntax::OpenMetrics] {
+            let header = self.lines.next();
+            if syntax == self.syntax {
+                self.sheet.push(header);
+            }
+        }
+        let header_end = self.sheet.len();
         let has_exemplars = group.has_exemplars && self.syntax == Syntax::OpenMetrics;
         for part in &group.parts {
             self.write_part(
@@ -159,7 +146,7 @@ impl<'a> Writer<'a> {
                 &views[part.source.segment][part.source.family],
             );
         }
-        if header.is_empty() || self.sheet.len() == start + header.len() {
+        if header_end == start || self.sheet.len() == header_end {
             // A name without a sample says nothing, and a sample without a name must not be.
             self.sheet.truncate(start);
         }
@@ -189,7 +176,7 @@ impl<'a> Writer<'a> {
                     self.write_each_state(*states, values);
                 }
                 _ => {
-                    self.skip(part.lines());
+                    self.lines.skip(part.lines());
                     continue;
                 }
             }
@@ -199,20 +186,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_next(&mut self, number: Number, scale: Scale) {
-        let line = self.next();
+        let line = self.lines.next();
         write_line(&mut self.sheet, line, number.scaled(scale));
     }
 
     #[inline]
     fn write_count(&mut self, count: u64) {
-        let line = self.next();
+        let line = self.lines.next();
         self.sheet.push_unsigned(line, count);
     }
 
     fn write_created(&mut self) {
-        let line = self.next();
+        let line = self.lines.next();
         if self.syntax == Syntax::OpenMetrics {
             self.sheet.push(line);
         }
@@ -231,7 +218,7 @@ impl<'a> Writer<'a> {
                 let exemplars = exemplars::by_bucket(series.exemplars(), family, bounds);
                 self.write_histogram(bounds, histogram, scale, &exemplars);
             }
-            _ => self.skip(part.shape.lines()),
+            _ => self.lines.skip(part.shape.lines()),
         }
         if part.created {
             self.write_created();
@@ -265,7 +252,7 @@ impl<'a> Writer<'a> {
         let count = cumulative.wrapping_add(total(&histogram.counts[below..]));
         self.write_count(count);
         self.append_exemplar(exemplars.next().flatten(), scale);
-        let sum = self.next();
+        let sum = self.lines.next();
         if scale.is_one() {
             self.sheet.push_integer(sum, histogram.sum);
         } else {
@@ -284,10 +271,14 @@ impl<'a> Writer<'a> {
     }
 
     fn write_each(&mut self, values: &[ProcessValue], scale: Scale) {
-        let line = self.next();
+        let line = self.lines.next();
         for value in values {
-            self.label_process(line, value);
-            write_line(&mut self.sheet, &self.labels, value.value.scaled(scale));
+            label_process(&mut self.labels, line, value);
+            write_line(
+                &mut self.sheet,
+                self.labels.as_slice().into(),
+                value.value.scaled(scale),
+            );
         }
     }
 
@@ -295,31 +286,32 @@ impl<'a> Writer<'a> {
     #[inline(never)]
     fn write_each_state(&mut self, states: usize, values: &[ProcessValue]) {
         // The lines of one process stand together, as OpenMetrics wants it.
-        let lines: Vec<&[u8]> = (0..states).map(|_| self.next()).collect();
+        let lines: Vec<Text<'_>> = (0..states).map(|_| self.lines.next()).collect();
         for value in values {
-            for (state, line) in lines.iter().enumerate() {
+            for (state, &line) in lines.iter().enumerate() {
                 #[expect(clippy::cast_precision_loss, reason = "there are few states")]
                 let holds = value.value.as_f64() == state as f64;
-                self.label_process(line, value);
-                self.sheet.push_unsigned(&self.labels, u64::from(holds));
+                label_process(&mut self.labels, line, value);
+                self.sheet
+                    .push_unsigned(self.labels.as_slice(), u64::from(holds));
             }
         }
     }
-
-    /// Completes the beginning of a line with the labels of a process.
-    fn label_process(&mut self, line: &[u8], value: &ProcessValue) {
-        self.labels.clear();
-        self.labels.extend_from_slice(line);
-        self.labels.extend_from_slice(b"pid=\"");
-        push_integer(&mut self.labels, value.pid);
-        self.labels.extend_from_slice(b"\",slot=\"");
-        push_integer(&mut self.labels, value.slot);
-        self.labels.extend_from_slice(b"\"} ");
-    }
 }
 
-#[inline]
-fn write_line(sheet: &mut Sheet, line: &[u8], number: Number) {
+/// Completes the beginning of a line with the labels of a process.
+fn label_process(labels: &mut Vec<u8>, line: Text<'_>, value: &ProcessValue) {
+    labels.clear();
+    line.append(labels);
+    labels.extend_from_slice(b"pid=\"");
+    push_integer(labels, value.pid);
+    labels.extend_from_slice(b"\",slot=\"");
+    push_integer(labels, value.slot);
+    labels.extend_from_slice(b"\"} ");
+}
+
+#[inline(always)]
+fn write_line(sheet: &mut Sheet, line: Text<'_>, number: Number) {
     match number {
         Number::Unsigned(value) => sheet.push_unsigned(line, value),
         Number::Signed(value) => match u64::try_from(value) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::Value;
 use tachograph::{
-    Buckets, Family, GaugeMode, HistogramView, Label, Number, SegmentOptions, Snapshot, Unit,
+    Buckets, Family, GaugeMode, HistogramView, Labels, Number, SegmentOptions, Snapshot, Unit,
     ValueView, Writer,
 };
 use tachograph_exporter::protobuf::ProtobufRenderer;
@@ -162,8 +162,8 @@ fn canonical(bound: f64) -> String {
 }
 
 /// The labels of a series as the page shows them, sorted.
-fn exposed(labels: &[Label], more: &[(&str, &str)], is_each: bool) -> Vec<(String, String)> {
-    let own = labels.iter().map(|label| match &*label.name {
+fn exposed(labels: &Labels, more: &[(&str, &str)], is_each: bool) -> Vec<(String, String)> {
+    let own = labels.iter().map(|label| match label.name {
         "pid" if is_each => ("exported_pid".to_owned(), label.value.to_string()),
         name => (name.to_owned(), label.value.to_string()),
     });
@@ -395,7 +395,7 @@ fn compare_json(document: &Value, snapshot: &Snapshot) {
         for (shown, series) in series.iter().zip(view.series()) {
             let labels = series.series.labels.iter();
             let labels: BTreeMap<&str, &str> =
-                labels.map(|label| (&*label.name, &*label.value)).collect();
+                labels.map(|label| (label.name, label.value)).collect();
             assert_eq!(shown["labels"], serde_json::to_value(labels).unwrap());
             compare_value(shown, family, series.value);
         }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use tachograph::{
-    Buckets, Damage, Exemplar, Family, FamilyParts, GaugeMode, Kind, Label, Loss, Process,
-    ProcessValue, Recording, Refused, Removals, Scale, SegmentInfo, Series, SeriesValue, Snapshot,
-    TableFill, Unit, table_called,
+    Buckets, Damage, Exemplar, Family, FamilyParts, GaugeMode, Kind, Loss, Process, ProcessValue,
+    Recording, Refused, Removals, Scale, SegmentInfo, Series, SeriesValue, Snapshot, TableFill,
+    Unit, table_called,
 };
 
 mod scalar;
@@ -321,7 +320,6 @@ impl DumpedFamily {
         family.states = self.states;
         family.series_limit = self.series_limit;
         family.series_bytes = self.series_bytes;
-        let mut names = Names::default();
         let mut values = Vec::with_capacity(self.series.len());
         let mut exemplars = Vec::with_capacity(self.series.len());
         for series in self.series {
@@ -332,14 +330,9 @@ impl DumpedFamily {
             let own = series.exemplars.iter().map(|it| it.exemplar(family.kind));
             let own = own.collect::<Result<Vec<Exemplar>, String>>();
             exemplars.push(own.map_err(|reason| format!("family {:?}: {reason}", family.name))?);
-            let labels = series.labels.into_iter().map(|(name, value)| Label {
-                name: names.shared(name),
-                value: value.into(),
-            });
+            let labels = series.labels.into_iter().collect();
             let (created, record) = (series.created_unix_nanos, series.record);
-            family
-                .series
-                .push(Series::new(labels.collect(), created, record));
+            family.series.push(Series::new(labels, created, record));
         }
         Ok(FamilyParts {
             family,
@@ -367,18 +360,6 @@ pub(crate) fn kind(name: &str, is_float: bool, mode: Option<&str>) -> Result<Kin
         ("info", _) => Ok(Kind::Info),
         ("stateset", _) => Ok(Kind::StateSet(mode()?)),
         (other, _) => Err(format!("unknown type {other:?}")),
-    }
-}
-
-/// Label names, each kept once.
-#[derive(Default)]
-struct Names(BTreeMap<String, Arc<str>>);
-
-impl Names {
-    fn shared(&mut self, name: String) -> Arc<str> {
-        let entry = self.0.entry(name);
-        let shared: Arc<str> = entry.key().as_str().into();
-        Arc::clone(entry.or_insert(shared))
     }
 }
 

@@ -96,14 +96,8 @@ impl Admission<'_> {
 
     /// Whether a series with its own labels is shown.
     pub(crate) fn admits_series(&self, series: &Series) -> bool {
-        self.admits(|name| label(series, name))
+        self.admits(|name| series.labels.get(name))
     }
-}
-
-/// The value of a series' label.
-pub(crate) fn label<'a>(series: &'a Series, name: &str) -> Option<&'a str> {
-    let found = series.labels.iter().find(|label| &*label.name == name);
-    found.map(|label| &*label.value)
 }
 
 #[cfg(test)]

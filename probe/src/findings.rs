@@ -243,9 +243,9 @@ const OVERFLOW: &str = "__other__";
 /// The label of a family that has the most values, and how many.
 pub(crate) fn blame(family: &Family) -> Option<(String, usize)> {
     let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for label in family.series.iter().flat_map(|series| &series.labels) {
-        if *label.value != *OVERFLOW {
-            values.entry(&label.name).or_default().insert(&label.value);
+    for label in family.series.iter().flat_map(|series| series.labels.iter()) {
+        if label.value != OVERFLOW {
+            values.entry(label.name).or_default().insert(label.value);
         }
     }
     values

@@ -1,7 +1,7 @@
 //! What changed between two snapshots: rates of counters, distributions of histograms over the window.
 
 use tachograph::{
-    Distribution, Family, FamilyView, Label, Number, SeriesView, Snapshot, ValueView, Window,
+    Distribution, Family, FamilyView, Labels, Number, SeriesView, Snapshot, ValueView, Window,
 };
 
 /// Two snapshots of the same segment, the older first.
@@ -65,10 +65,10 @@ impl<'a> Change<'a> {
     }
 
     /// The values that a histogram took in the window.
-    pub(crate) fn distribution(&self, family: &Family, labels: &[Label]) -> Option<Distribution> {
+    pub(crate) fn distribution(&self, family: &Family, labels: &Labels) -> Option<Distribution> {
         let labels: Vec<(&str, &str)> = labels
             .iter()
-            .map(|label| (&*label.name, &*label.value))
+            .map(|label| (label.name, label.value))
             .collect();
         self.window.histogram(&family.name, &labels)
     }

@@ -172,6 +172,12 @@ fn number(view: &SeriesView<'_>) -> u64 {
     }
 }
 
+/// The value of a series' one label.
+fn only_value(view: &SeriesView<'_>) -> String {
+    let labels = view.series.labels.iter();
+    labels.map(|label| label.value).collect()
+}
+
 /// Judges what is shown once all workers have ended: their last sets, and no mixture of others.
 ///
 /// # Errors
@@ -186,7 +192,7 @@ pub fn judge(snapshot: &Snapshot, processes: usize, sets: u64, live: u64) -> Res
     let own = snapshot.family(OWN).ok_or("there is no series")?;
     let shown = own.series();
     let shown: Vec<_> = shown
-        .map(|view| (view.series.labels[0].value.to_string(), number(&view)))
+        .map(|view| (only_value(&view), number(&view)))
         .collect();
     if shown != expected {
         let extra = shown.iter().find(|series| !expected.contains(series));
@@ -201,7 +207,7 @@ pub fn judge(snapshot: &Snapshot, processes: usize, sets: u64, live: u64) -> Res
     let passing = snapshot.families();
     let passing = passing.filter(|view| view.family.name.starts_with(PASSING));
     for view in passing.chain([common]).flat_map(|family| family.series()) {
-        let (set, sum) = (view.series.labels[0].value.to_string(), number(&view));
+        let (set, sum) = (only_value(&view), number(&view));
         let adds = sum >> 32;
         if Ok(sum) != set.parse().map(|set: u64| adds << 32 | (adds * set)) {
             return Err(format!("the common series {set} shows {sum:#x}"));

@@ -47,7 +47,7 @@ fn sum_of_distinct_series(snapshot: &Snapshot) -> u64 {
                 .series
                 .labels
                 .iter()
-                .map(|label| (&*label.name, &*label.value))
+                .map(|label| (label.name, label.value))
                 .collect();
             assert_eq!(labels.len(), 2, "{name} {labels:?}");
             assert!(

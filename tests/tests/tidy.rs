@@ -10,6 +10,7 @@ use tachograph::Loss;
 /// Which module of the core may use which others, from the bottom up: a module may use only what stands
 /// above it in this table, so there can be no circle.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("allocator", &[]),
     ("error", &[]),
     ("host", &[]),
     ("loss", &[]),
@@ -54,9 +55,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("memory", &["claim", "layout", "proof", "segment", "sync"]),
     ("recording", &[]),
+    ("shelf", &[]),
     (
         "snapshot",
-        &["buckets", "loss", "recording", "schema", "trace", "unit"],
+        &[
+            "buckets",
+            "loss",
+            "recording",
+            "schema",
+            "shelf",
+            "trace",
+            "unit",
+        ],
     ),
     (
         "exemplar",
@@ -74,11 +84,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "assembly",
         &[
-            "buckets", "error", "layout", "loss", "schema", "snapshot", "unit",
+            "buckets", "error", "layout", "loss", "schema", "shelf", "snapshot", "unit",
         ],
     ),
-    ("labels", &["error", "snapshot", "unit"]),
-    ("merge", &["cell", "loss", "schema", "snapshot"]),
+    ("labels", &["error", "shelf", "unit"]),
+    ("merge", &["cell", "loss", "schema", "shelf", "snapshot"]),
     ("rseq", &["layout", "recording", "sync"]),
     ("window", &["buckets", "schema", "snapshot", "unit"]),
     (
@@ -134,18 +144,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("by_process", &["schema"]),
+    ("budget", &["cell", "layout", "record", "segment"]),
     (
         "catalogue",
         &[
+            "budget",
             "by_process",
             "cell",
             "claim",
+            "labels",
             "layout",
             "marks",
             "record",
             "schema",
             "seats",
             "segment",
+            "shelf",
             "snapshot",
             "sync",
             "tables",
@@ -386,6 +400,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Files of the core that may hold unsafe code.
 const MAY_BE_UNSAFE: &[&str] = &[
+    "allocator",
     "segment",
     "rseq",
     "rseq_x86_64",

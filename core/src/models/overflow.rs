@@ -7,7 +7,6 @@ use crate::held::Hold;
 use crate::layout::{Section, family};
 use crate::loss::Loss;
 use crate::process::Name;
-use crate::snapshot::Label;
 use crate::sync::Ordering;
 
 use super::stage::{self, Family, counters, labels};
@@ -117,11 +116,10 @@ fn a_wrong_overflow_is_not_followed() {
     let resolved = resolve(&attached, &family, "y");
     assert_eq!(resolved.outcome, Outcome::Overflow);
     let shown = stage::directory(&family.segment);
-    let is_overflow = |label: &Label| &*label.value == "__other__";
     let overflow = shown.families[0].series.iter();
     assert_eq!(
         overflow
-            .filter(|series| is_overflow(&series.labels[0]))
+            .filter(|series| series.labels.iter().any(|label| label.value == "__other__"))
             .count(),
         1
     );

@@ -140,9 +140,8 @@ pub(super) fn seen(catalogue: &mut Catalogue, segment: &Segment) -> (Vec<String>
     refresh(catalogue, segment);
     let series = catalogue.directory.families.iter();
     let series = series.flat_map(|family| &family.series);
-    let values = series
-        .map(|series| series.labels[0].value.to_string())
-        .collect();
+    let labels = series.flat_map(|series| series.labels.iter());
+    let values = labels.map(|label| label.value.to_string()).collect();
     (values, catalogue.damage.len())
 }
 

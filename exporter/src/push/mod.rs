@@ -7,6 +7,7 @@
 mod backoff;
 mod client;
 mod model;
+mod otel;
 mod otlp;
 mod queue;
 mod remote_write;

@@ -3,19 +3,13 @@
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
-};
-use opentelemetry_proto::tonic::metrics::v1 as otel;
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use super::model::{self, Family, Metric, Time};
+use super::otel::{
+    self, AnyValue, Buckets, Data, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+    InstrumentationScope, KeyValue, Resource,
+};
 use super::queue::Request;
 use super::{Moment, Verdict, defaults};
 use crate::config::Receiver;
@@ -27,7 +21,7 @@ pub(crate) const HEADERS: [(&str, &str); 2] = [
     ("content-encoding", "gzip"),
 ];
 
-const CUMULATIVE: i32 = otel::AggregationTemporality::Cumulative as i32;
+const CUMULATIVE: i32 = otel::Temporality::Cumulative as i32;
 
 /// Writes messages for one receiver.
 #[derive(Debug)]
@@ -105,8 +99,8 @@ pub(crate) fn judge(status: StatusCode, body: &[u8]) -> Verdict {
             (points, why) => Verdict::Partly(points.max(0).unsigned_abs(), why),
         };
     }
-    let why = match Fault::decode(body) {
-        Ok(fault) if !fault.message.is_empty() => fault.message,
+    let why = match otel::Status::decode(body) {
+        Ok(status) if !status.message.is_empty() => status.message,
         _ => String::from_utf8_lossy(body).into_owned(),
     };
     match status {
@@ -118,21 +112,13 @@ pub(crate) fn judge(status: StatusCode, body: &[u8]) -> Verdict {
     }
 }
 
-/// `google.rpc.Status`
-#[derive(Clone, PartialEq, Message)]
-struct Fault {
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
 fn attributes<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<KeyValue> {
     let pairs = pairs.filter(|(_, value)| !value.is_empty());
     let pairs = pairs.map(|(key, value)| KeyValue {
         key: key.clone(),
         value: Some(AnyValue {
-            value: Some(Value::StringValue(value.clone())),
+            string: Some(value.clone()),
         }),
-        ..KeyValue::default()
     });
     pairs.collect()
 }
@@ -165,19 +151,18 @@ struct Stamp {
 impl Stamp {
     fn flags(&self) -> u32 {
         match self.is_gone {
-            true => otel::DataPointFlags::NoRecordedValueMask as u32,
-            false => otel::DataPointFlags::DoNotUse as u32,
+            true => otel::NO_RECORDED_VALUE,
+            false => 0,
         }
     }
 
     fn number(self, number: &model::Number) -> otel::NumberDataPoint {
-        let value = otel::number_data_point::Value::AsDouble(number.value);
         let exemplars = number.exemplar.iter().filter(|_| !self.is_gone);
         otel::NumberDataPoint {
             start_time_unix_nano: nanos(number.start),
             time_unix_nano: self.now,
             flags: self.flags(),
-            value: (!self.is_gone).then_some(value),
+            value: (!self.is_gone).then_some(number.value),
             exemplars: exemplars.map(|it| exemplar(it, self.now)).collect(),
             attributes: self.attributes,
         }
@@ -284,7 +269,7 @@ fn exemplar(given: &model::Exemplar, now: u64) -> otel::Exemplar {
         time_unix_nano: given.time.map_or(now, Time::unix_nanos),
         span_id,
         trace_id,
-        value: Some(otel::exemplar::Value::AsDouble(given.value)),
+        value: Some(given.value),
     }
 }
 
@@ -324,7 +309,6 @@ impl Batch {
             description: family.help.clone(),
             unit: unit(&family.unit),
             data: Some(point.alone()),
-            ..otel::Metric::default()
         });
         self.metrics.extend(metric);
     }
@@ -338,18 +322,14 @@ impl Batch {
             scope: Some(InstrumentationScope {
                 name: "tachograph".into(),
                 version: env!("CARGO_PKG_VERSION").into(),
-                ..InstrumentationScope::default()
             }),
             metrics: std::mem::take(&mut self.metrics),
-            ..otel::ScopeMetrics::default()
         };
         let resource = otel::ResourceMetrics {
             resource: Some(Resource {
                 attributes: attributes(of_resource.iter()),
-                ..Resource::default()
             }),
             scope_metrics: vec![metrics],
-            ..otel::ResourceMetrics::default()
         };
         let message = ExportMetricsServiceRequest {
             resource_metrics: vec![resource],

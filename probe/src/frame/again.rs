@@ -1,7 +1,7 @@
 //! Snapshots made again from frames, for commands that take a recording in place of a segment.
 
 use tachograph::{
-    Damage, FamilyParts, Label, Loss, ProcessValue, Recording, Refused, Removals, SegmentInfo,
+    Damage, FamilyParts, Loss, ProcessValue, Recording, Refused, Removals, SegmentInfo,
     SeriesValue, Snapshot, TableFill, Unit, table_called,
 };
 
@@ -73,11 +73,7 @@ fn is_float(value: &Value) -> bool {
 }
 
 fn series(series: &Series) -> tachograph::Series {
-    let labels = series.labels.iter().map(|(name, value)| Label {
-        name: name.as_str().into(),
-        value: value.as_str().into(),
-    });
-    // The time of creation tells one that came again from the one before.
+    let labels = series.labels.iter().map(|(name, value)| (name, value));
     tachograph::Series::new(labels.collect(), series.created_unix_nanos, (0, 0))
 }
 

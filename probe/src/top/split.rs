@@ -46,7 +46,7 @@ pub(crate) fn exemplars(snapshot: &Snapshot, name: &str, labels: &[(&str, &str)]
     let found = snapshot.family(name).and_then(|family| {
         family.series().find(|each| {
             let own = each.series.labels.iter();
-            own.map(|label| (&*label.name, &*label.value))
+            own.map(|label| (label.name, label.value))
                 .eq(labels.iter().copied())
         })
     });

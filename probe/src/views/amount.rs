@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tachograph::{Label, Number, Scale};
+use tachograph::{Number, Scale};
 
 /// A number in base units; integers stay exact.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,7 +73,7 @@ impl Serialize for Amount {
 pub(crate) struct Labels(pub(crate) Vec<(String, String)>);
 
 impl Labels {
-    pub(crate) fn new(labels: &[Label]) -> Labels {
+    pub(crate) fn new(labels: &tachograph::Labels) -> Labels {
         Labels(
             labels
                 .iter()

@@ -6,7 +6,7 @@ use tachograph::{Distribution, Exemplar, Family, Kind, Number, Scale, Snapshot};
 
 use super::{Amount, Labels, RefusedView};
 use crate::chart::{self, Row};
-use crate::filter::{Admission, Filter, label};
+use crate::filter::{Admission, Filter};
 use crate::selector::Part;
 
 /// What is known of a family before its values.
@@ -324,7 +324,7 @@ pub(super) fn value(
                 admission.admits(|name| match name {
                     "pid" => Some(pid.as_str()),
                     "slot" => Some(slot.as_str()),
-                    name => label(series.series, name),
+                    name => series.series.labels.get(name),
                 })
             })
             .map(|each| EachView {

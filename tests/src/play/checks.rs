@@ -88,9 +88,9 @@ impl Run<'_> {
             }
             for series in view.series() {
                 let labels = &series.series.labels;
-                let is_known = match labels.as_slice() {
-                    [] => name == "level",
-                    [label] => &*label.name == LABEL && self.is_label(&label.value),
+                let is_known = match (labels.len(), labels.get(LABEL)) {
+                    (0, _) => name == "level",
+                    (1, Some(value)) => self.is_label(value),
                     _ => false,
                 };
                 if !is_known {
