@@ -67,21 +67,27 @@ pub(crate) struct Catalogue {
     is_stale: bool,
 }
 
-/// The cells of a series, as small as a record has them.
+/// The cells of a series. Where its family has sharded ones, the first of those and of its exemplars; else the first of a
+/// process's own and the shared one.
 #[derive(Debug, Clone, Copy)]
-struct PackedCells([u32; 4]);
+struct PackedCells([u32; 2]);
 
-impl From<SeriesCells> for PackedCells {
-    fn from(cells: SeriesCells) -> PackedCells {
-        let sharded = low_half(cells.sharded);
-        PackedCells([sharded, cells.own, cells.shared, cells.exemplars])
+impl PackedCells {
+    fn new(cells: SeriesCells, placement: &Placement) -> PackedCells {
+        PackedCells(match placement.cells {
+            0 => [cells.own, cells.shared],
+            _ => [low_half(cells.sharded), cells.exemplars],
+        })
     }
-}
 
-impl From<PackedCells> for SeriesCells {
-    fn from(PackedCells([sharded, own, shared, exemplars]): PackedCells) -> SeriesCells {
+    fn unpacked(self, placement: &Placement) -> SeriesCells {
+        let PackedCells([first, second]) = self;
+        let (own, shared, sharded, exemplars) = match placement.cells {
+            0 => (first, second, 0, 0),
+            _ => (0, 0, first.into(), second),
+        };
         SeriesCells {
-            sharded: sharded.into(),
+            sharded,
             own,
             shared,
             exemplars,
@@ -217,7 +223,7 @@ impl Catalogue {
             let sources = series.map(|(series, &cells)| Source {
                 series,
                 kind: family.kind,
-                cells: cells.into(),
+                cells: cells.unpacked(placement),
                 placement,
             });
             (family, sources)
@@ -315,7 +321,9 @@ impl Catalogue {
             }
             let kind = self.by_process.kind(&known.spec.name, known.spec.kind);
             let first = self.cells.len();
-            let cells = series.iter().map(|&(_, cells)| PackedCells::from(cells));
+            let cells = series
+                .iter()
+                .map(|&(_, cells)| PackedCells::new(cells, &known.placement));
             self.cells.extend(cells);
             self.placed.push((index, known.placement));
             let mut family = family_of(known, first);

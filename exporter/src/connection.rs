@@ -35,6 +35,8 @@ pub(crate) async fn serve<S>(
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
+        // Who has said all and waits for the answer is no less a client.
+        .half_close(true)
         .max_buf_size(limits.max_header_bytes as usize)
         .serve_connection(
             TokioIo::new(Watched::new(stream, deadline.clone())),

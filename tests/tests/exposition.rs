@@ -1,4 +1,5 @@
-//! The exporter's pages, read by programs that are not ours: the official Python client and promtool.
+//! The exporter's pages, read by programs that are not ours: the official Python client, promtool, Prometheus and
+//! VictoriaMetrics.
 
 use std::collections::BTreeMap;
 use std::process::{self, Command};
@@ -7,9 +8,10 @@ use serde_json::Value;
 use tachograph::{
     Buckets, Error, GaugeMode, SegmentOptions, SpanContext, SpanId, TraceId, Unit, Writer,
 };
-use tachograph_tests::http;
 use tachograph_tests::scratch::Scratch;
 use tachograph_tests::server::{self, Server};
+use tachograph_tests::worker::PATIENCE;
+use tachograph_tests::{eventually, http};
 
 const TEXT: &str = "text/plain;version=0.0.4";
 const TEXT_1: &str = "text/plain;version=1.0.0;escaping=allow-utf-8";
@@ -559,4 +561,52 @@ fn control_broken_pages_are_refused() {
     parse(without_end, "openmetrics").unwrap_err();
     let lint = "# HELP a_total A\n# TYPE a_total gauge\na_total 1\n";
     assert_eq!(promtool(lint).0, Some(3));
+}
+
+/// All samples whose names begin with `shown`, as a server gives them back.
+fn kept(server: &Server) -> Samples {
+    let query = http::percent_encoded("{__name__=~\"shown.+\"}");
+    let target = format!("/api/v1/query?query={query}");
+    let Ok(answer) = http::get(server.address, &target, "application/json") else {
+        return Samples::new();
+    };
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    let series = answer["data"]["result"].as_array().unwrap().iter();
+    let samples = series.map(|series| {
+        let labels = series["metric"].clone();
+        let mut labels: BTreeMap<String, String> = serde_json::from_value(labels).unwrap();
+        let name = labels.remove("__name__").unwrap();
+        labels.retain(|name, _| !["instance", "job"].contains(&name.as_str()));
+        let value = series["value"][1].as_str().unwrap().parse().unwrap();
+        ((name, labels), value)
+    });
+    samples.collect()
+}
+
+/// Whole servers keep every sample of the page, whichever format they ask for.
+#[test]
+fn servers_give_the_whole_page_back() {
+    let (scratch, _writer, exporter) = exported();
+    let folder = |name: &str| {
+        let folder = scratch.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    };
+    let features = "--enable-feature=exemplar-storage";
+    let servers = [
+        Server::prometheus_with(&[features], exporter.address, &folder("prometheus")),
+        Server::victoria_metrics(Some(exporter.address), &folder("victoria")),
+    ];
+    for server in &servers {
+        let is_there = || kept(server).keys().any(|(name, _)| name == "shown_state");
+        eventually("the page is kept", PATIENCE, is_there);
+        let (histograms, others): (Samples, Samples) = kept(server)
+            .into_iter()
+            .partition(|((name, _), _)| is_of_histogram(name));
+        compare(&others, &expected(false));
+        for name in ["shown_explicit_seconds", "shown_hdr_seconds"] {
+            check_histogram(&histograms, name, "read", &DURATIONS);
+            check_histogram(&histograms, name, "idle", &[]);
+        }
+    }
 }
