@@ -15,6 +15,7 @@ use crate::escaping::{Escaping, is_legacy, is_legacy_label};
 use crate::label::{self, LabelNames};
 use crate::number;
 use crate::openmetrics::{self, Names};
+use crate::wanted::Wanted;
 
 /// The unchanging parts of a page.
 #[derive(Debug, Default)]
@@ -240,6 +241,13 @@ impl Plan {
             }
         }
         groups.into_values().collect()
+    }
+
+    /// Whether a group is asked for, by the name on the page or by that in the segment.
+    pub(crate) fn is_wanted(&self, group: &Group, wanted: &Wanted) -> bool {
+        let first = self.family(group.first);
+        let kind = first.kind.name();
+        wanted.includes(&group.name, kind) || wanted.includes(&first.name, kind)
     }
 
     pub(crate) fn family(&self, source: Source) -> &Family {

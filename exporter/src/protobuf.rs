@@ -94,7 +94,7 @@ impl ProtobufRenderer {
             .collect();
         for group in &self.plan.groups {
             let first = self.plan.family(group.first);
-            if !wanted.includes(&group.name, first.kind.name()) {
+            if !self.plan.is_wanted(group, wanted) {
                 continue;
             }
             let heading = Heading {

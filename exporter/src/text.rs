@@ -98,8 +98,7 @@ impl TextRenderer {
             labels: Vec::new(),
         };
         for group in &self.plan.groups {
-            let kind = self.plan.family(group.first).kind.name();
-            if wanted.includes(&group.name, kind) {
+            if self.plan.is_wanted(group, wanted) {
                 writer.write_group(group, &views);
             } else {
                 writer.lines.skip(2 + group.lines);

@@ -179,9 +179,9 @@ fn overflow(view: &FamilyView<'_>) -> Option<Finding> {
     let blame = blame(family);
     let what = match &blame {
         Some((label, values)) => format!(
-            "{name} folded {count} label sets into __other__: label `{label}` has {values} values"
+            "{name} folded {count} registrations into __other__: label `{label}` has {values} values"
         ),
-        None => format!("{name} folded {count} label sets into __other__"),
+        None => format!("{name} folded {count} registrations into __other__"),
     };
     let limit = family.series_limit;
     let next = match blame {
@@ -284,7 +284,7 @@ pub(crate) fn loss_words(loss: Loss) -> String {
 
 fn remedy(loss: Loss) -> &'static str {
     match loss {
-        Loss::SeriesLimit => "see which label explodes: tachograph-probe ls --sort series",
+        Loss::SeriesLimit => "see which label explodes: tachograph-probe ls FAMILY --series",
         Loss::SeriesTable => "create the segment with more --series",
         Loss::FamilyTable => "create the segment with more --families",
         Loss::Strings => "create the segment with more --string-bytes",

@@ -68,10 +68,16 @@ pub(crate) fn run(arguments: &Dump, context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// Writes a file beside `path` and gives it that name when it is complete.
+/// Writes a file beside `path` and gives it that name when it is complete. What is there and is no regular file, such as
+/// a pipe, is written to as it is.
 fn write_file(everything: &Everything, path: &Path, context: &Context) -> Result<(), Failure> {
     let failure =
         |error: io::Error| Failure::Message(format!("cannot write {}: {error}", path.display()));
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        let written = File::options().write(true).open(path);
+        let written = written.and_then(|file| write_json(everything, path, file));
+        return written.map_err(failure);
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let written = File::create_new(&unfinished)

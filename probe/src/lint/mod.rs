@@ -5,7 +5,7 @@
 
 mod family;
 mod fetch;
-mod line;
+pub(crate) mod line;
 mod page;
 
 use std::io::Write;

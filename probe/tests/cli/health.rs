@@ -149,8 +149,9 @@ fn an_overflow_names_its_culprit_and_strict_fails() {
     let run = probe(&path, &["check"]);
     assert_eq!(run.code, Some(0));
     assert!(
-        run.stdout
-            .contains("many_total folded 30 label sets into __other__: label `path` has 50 values"),
+        run.stdout.contains(
+            "many_total folded 30 registrations into __other__: label `path` has 50 values"
+        ),
         "{run:?}"
     );
     assert!(

@@ -39,6 +39,11 @@ fn silent(url: &str, is_asked: bool, error: &std::io::Error) -> Finding {
     } else {
         Severity::Hint
     };
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        let what = format!("the numbers of the exporter at {url} cannot be compared: {error}");
+        let next = "name an address of it without TLS and a login, such as --exporter unix:PATH";
+        return Finding::new(Severity::Hint, "exporter_closed", url, what, next);
+    }
     let what = format!("no exporter answers at {url}: {error}");
     let next = "start tachograph-exporter, or name its address with --exporter";
     Finding::new(severity, "exporter_silent", url, what, next)

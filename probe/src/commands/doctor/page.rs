@@ -6,9 +6,16 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use crate::lint::Dialect;
+use crate::lint::line::{self, Line};
+
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of a page.
 const BYTES_MAX: u64 = 1 << 30;
+
+/// Text, with all names as they are; else as they are escaped.
+const ACCEPT: &str =
+    "text/plain; version=1.0.0; escaping=allow-utf-8, text/plain; version=0.0.4; q=0.5";
 
 /// A name with its labels in order, as text.
 pub(super) type Samples = BTreeMap<String, f64>;
@@ -22,6 +29,10 @@ pub(super) fn fetch(url: &str) -> io::Result<String> {
         return ask(stream, "localhost", "/metrics");
     }
     let wrong = || io::Error::other("give http://HOST:PORT/PATH or unix:PATH");
+    if url.starts_with("https://") {
+        let reason = "the doctor speaks no TLS";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
     let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
     let (host, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
@@ -36,8 +47,7 @@ pub(super) fn fetch(url: &str) -> io::Result<String> {
 
 fn ask(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<String> {
     // HTTP/1.0: the body ends with the connection.
-    let request =
-        format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: text/plain; version=0.0.4\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: {ACCEPT}\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(BYTES_MAX).read_to_string(&mut answer)?;
@@ -45,32 +55,27 @@ fn ask(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<Stri
         .split_once("\r\n\r\n")
         .ok_or_else(|| io::Error::other("it does not speak HTTP"))?;
     let status = head.lines().next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
+    let reason = || {
         let reason = body.lines().next().unwrap_or_default();
-        return Err(io::Error::other(format!("it answers {status:?}: {reason}")));
+        format!("it answers {status:?}: {reason}")
+    };
+    match status.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        Some("401" | "403" | "421") => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, reason()))
+        }
+        _ => Err(io::Error::other(reason())),
     }
-    Ok(body.to_owned())
 }
 
 /// The samples of a page in the text format; lines that are none are left out.
 pub(super) fn samples(page: &str) -> Samples {
-    let lines = page.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(sample).collect()
-}
-
-fn sample(line: &str) -> Option<(String, f64)> {
-    let (name, labels, rest) = match line.find('{') {
-        None => {
-            let (name, rest) = line.split_once(' ')?;
-            (name, Vec::new(), rest)
-        }
-        Some(at) => {
-            let (labels, rest) = labels(&line[at + 1..])?;
-            (&line[..at], labels, rest)
-        }
-    };
-    let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
-    Some((key(name, labels), value))
+    let lines = page.lines().map(|line| line::parse(line, Dialect::Text));
+    let samples = lines.filter_map(|line| match line {
+        Ok(Line::Sample(sample)) => Some((key(&sample.name, sample.labels), sample.value)),
+        _ => None,
+    });
+    samples.collect()
 }
 
 /// One text for a name and its labels, whatever their order.
@@ -79,48 +84,20 @@ pub(super) fn key(name: &str, mut labels: Vec<(String, String)>) -> String {
     format!("{name}{labels:?}")
 }
 
-/// What stands between the braces, and what follows them.
-fn labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
-    let mut labels = Vec::new();
-    loop {
-        text = text.trim_start_matches([',', ' ']);
-        if let Some(rest) = text.strip_prefix('}') {
-            return Some((labels, rest));
-        }
-        let (name, rest) = text.split_once("=\"")?;
-        let (value, rest) = quoted(rest)?;
-        labels.push((name.to_owned(), value));
-        text = rest;
-    }
-}
-
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => match characters.next()?.1 {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            other => value.push(other),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn samples_are_read_with_their_escapes() {
-        let page = "# HELP x X\nx_total{b=\"1\",a=\"q\\\"\\\\\\n,}\"} 5\ny 1e3 1700\nodd\nz{ 1\n";
+        let page = "# HELP x X\nx_total{b=\"1\",a=\"q\\\"\\\\\\n,}\"} 5\ny 1e3 1700\nodd\nz{ 1\n\
+                    {\"o.dd_total\",\"a b\"=\"1\"} 6\n";
         let samples = samples(page);
         let labels = vec![("a".into(), "q\"\\\n,}".into()), ("b".into(), "1".into())];
         assert_eq!(samples.get(&key("x_total", labels)), Some(&5.0));
         assert_eq!(samples.get(&key("y", Vec::new())), Some(&1000.0));
-        assert_eq!(samples.len(), 2);
+        let labels = vec![("a b".into(), "1".into())];
+        assert_eq!(samples.get(&key("o.dd_total", labels)), Some(&6.0));
+        assert_eq!(samples.len(), 3);
     }
 }

@@ -70,7 +70,9 @@ pub(super) fn unset_gauges(snapshot: &Snapshot) -> Vec<Finding> {
     let is_unused = |view: &FamilyView<'_>| {
         view.series().len() > 0 && view.series().all(|series| is_unset(series.value))
     };
-    let unused = gauges(snapshot).filter(is_unused);
+    // Where nobody lives, that says it all.
+    let lives = snapshot.processes.iter().any(|process| process.alive);
+    let unused = gauges(snapshot).filter(|view| lives && is_unused(view));
     unused
         .map(|view| {
             Finding::new(

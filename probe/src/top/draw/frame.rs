@@ -152,7 +152,7 @@ fn warning(model: &Model) -> Option<(Paint, String)> {
     let first = all.first()?;
     let more = match all.len() {
         1 => String::new(),
-        count => format!("({count} warnings, 4 shows all) "),
+        count => format!("({count} warnings: key 4) "),
     };
     Some((Paint::Warning, format!("! {more}{}", printable(first))))
 }
