@@ -235,7 +235,7 @@ pub(crate) fn check_family_name(
         let reason = "colons are for the names of recording rules; use _ in its place".into();
         return Err(invalid("family name", name, reason));
     }
-    if name.starts_with(OWN_PREFIX) {
+    if is_own(name) {
         let reason = format!("names from {OWN_PREFIX} on are the exporter's; choose another");
         return Err(invalid("family name", name, reason));
     }
@@ -271,6 +271,13 @@ pub(crate) fn check_family_name(
         return Err(invalid("family name", name, reason));
     }
     Ok(())
+}
+
+/// Whether some scraper reads this as the name of a family of the exporter's own.
+fn is_own(name: &str) -> bool {
+    let read = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let start = name.chars().map(read).take(OWN_PREFIX.len());
+    start.eq(OWN_PREFIX.chars())
 }
 
 /// Checks that a name and a unit speak of base units, and of the same; every refusal says how to mend it.
@@ -357,6 +364,10 @@ fn check_name(what: &'static str, name: &str, names: Names) -> Result<(), Error>
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let reason = format!("{} bytes; give 1 to {NAME_BYTES_MAX}", name.len());
         return Err(invalid(what, &excerpt(name), reason));
+    }
+    if name.contains('\0') {
+        let reason = "no scraper reads a name with a NUL; leave it out".into();
+        return Err(invalid(what, name, reason));
     }
     if names == Names::Utf8 {
         return Ok(());
@@ -499,9 +510,14 @@ mod tests {
         }
         assert!(refusal(check("a:b")).contains("recording rules"));
         assert!(refusal(check("http.requests_total")).contains("it http.requests"));
-        for reserved in ["le", "quantile", "__name__", ""] {
+        for reserved in ["le", "quantile", "__name__", "", "a\0b"] {
             assert!(LabelSet::new(&[(reserved, "x")], Names::Utf8).is_err());
         }
+        assert!(refusal(check("a\0b")).contains("NUL"));
+        for own in ["tachograph.segment.up", "tachograph-segment_up"] {
+            assert!(refusal(check(own)).contains("exporter"), "{own}");
+        }
+        assert!(check("tachographs.up").is_ok());
     }
 
     #[test]

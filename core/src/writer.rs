@@ -262,6 +262,7 @@ impl<H: Handle> Registration<H> {
     }
 
     /// Accepts any UTF-8 in the names of the family and its labels, such as `http.requests_total` and `http.method`.
+    /// Only a NUL is refused: scrapers read none in a name.
     ///
     /// Refused otherwise: a scraper that does not ask for such names, as Prometheus does from version 3 on, gets
     /// them escaped.

@@ -204,6 +204,11 @@ impl Plan {
                 let shape = Shape::of(family);
                 let has_segment = self.made_from[segment].0.is_some();
                 let reserved = shape.reserved(&name, has_segment);
+                if shape.is_ambiguous(&name, &reserved) {
+                    let reason = "its states stand in a label of its name, which is another's";
+                    self.refuse(source, Cause::Name, reason.into());
+                    continue;
+                }
                 let hidden = label::doubles(&family.series, self.escaping, reserved);
                 let doubles = hidden.len();
                 let part = Part {
@@ -363,6 +368,13 @@ impl Shape {
             Shape::EachState(_) => reserved.extend([name, "pid", "slot"]),
         }
         reserved
+    }
+
+    /// Whether the label for the states of the family `name` is there already: as the name itself, or of those that are
+    /// `reserved`.
+    fn is_ambiguous(&self, name: &str, reserved: &[&str]) -> bool {
+        let has_states = matches!(self, Shape::States(_) | Shape::EachState(_));
+        has_states && (name == "__name__" || reserved.iter().filter(|it| **it == name).count() > 1)
     }
 
     pub(crate) fn lines(&self) -> usize {

@@ -544,3 +544,30 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_state_set_does_not_take_a_label_of_the_page() {
+    let writer = writer();
+    for name in ["slot", "segment", "__name__", "fine"] {
+        let states = writer.state_set(name, "", &["on"]).mode(GaugeMode::Each);
+        states.register().unwrap().set(0);
+    }
+    let snapshot = writer.snapshot().unwrap();
+    let shown = |label| {
+        let mut renderer = TextRenderer::new();
+        let page = String::from_utf8(renderer.render(&[(label, &snapshot)]).to_vec()).unwrap();
+        let conflicts = renderer.conflicts().iter();
+        let conflicts = conflicts.map(|it| (it.family.clone(), it.cause));
+        (
+            page.matches("# TYPE").count(),
+            conflicts.collect::<Vec<_>>(),
+        )
+    };
+    let refused = |names: &[&str]| {
+        let causes = names.iter().map(|name| ((*name).to_owned(), Cause::Name));
+        causes.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(None), (2, refused(&["__name__", "slot"])));
+    let refused = refused(&["__name__", "segment", "slot"]);
+    assert_eq!(shown(Some("a")), (1, refused));
+}

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -167,6 +168,11 @@ fn uri(url: &str) -> Result<Uri, ConfigError> {
         let what = "`url` cannot have a password in it; give `basic_auth`";
         return Err(ConfigError::new(what));
     }
+    // A port that is none would be taken for the default one.
+    let has_port = uri.authority().map(Authority::as_str) != uri.host();
+    if has_port && uri.port().is_none() {
+        return Err(fault("give a port from 1 to 65535"));
+    }
     Ok(uri)
 }
 
@@ -247,4 +253,24 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_none_is_not_taken_for_the_default_one() {
+        for url in ["http://h:99999/", "http://h:/", "https://[::1]:70000/v1"] {
+            assert!(uri(url).unwrap_err().to_string().contains("port"), "{url}");
+        }
+        for url in [
+            "http://h/",
+            "http://h:1/",
+            "https://[::1]/v1",
+            "https://[::1]:65535/",
+        ] {
+            assert!(uri(url).is_ok(), "{url}");
+        }
+    }
 }

@@ -149,7 +149,7 @@ impl Declared<'_> {
         let given = labels.iter().filter(|(_, value)| !value.is_empty());
         let names: BTreeSet<&str> = given.clone().map(|&(name, _)| name).collect();
         let is_name = match self.utf8_names {
-            true => |name: &str| (1..=255).contains(&name.len()),
+            true => |name: &str| (1..=255).contains(&name.len()) && !name.contains('\0'),
             false => is_name,
         };
         let is_label_name = |name: &str| {
@@ -157,7 +157,7 @@ impl Declared<'_> {
         };
         is_name(self.name)
             && !self.name.contains(':')
-            && !self.name.starts_with("tachograph_")
+            && !read_as(self.name).starts_with("tachograph_")
             && self.name.ends_with("_total") == self.is_counter
             && self.has_unit()
             && self.help.len() <= 4096
@@ -173,6 +173,11 @@ impl Declared<'_> {
         let stem = self.name.strip_suffix("_total").unwrap_or(self.name);
         base.is_empty() || is_name(base) && stem.ends_with(&format!("_{base}"))
     }
+}
+
+/// The name for scrapers that read letters, digits and underscores.
+fn read_as(name: &str) -> String {
+    name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 fn is_name(name: &str) -> bool {
