@@ -18,6 +18,7 @@ mod frame;
 mod glob;
 mod hlog;
 mod lint;
+mod output;
 mod picture;
 mod progress;
 mod rates;

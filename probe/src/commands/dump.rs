@@ -16,6 +16,7 @@ use crate::dumped;
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::findings;
+use crate::output;
 use crate::samples;
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::{self, Units};
@@ -73,6 +74,7 @@ pub(crate) fn run(arguments: &Dump, context: &Context) -> Result<(), Failure> {
 fn write_file(everything: &Everything, path: &Path, context: &Context) -> Result<(), Failure> {
     let failure =
         |error: io::Error| Failure::Message(format!("cannot write {}: {error}", path.display()));
+    output::check(path).map_err(failure)?;
     if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
         let written = File::options().write(true).open(path);
         let written = written.and_then(|file| write_json(everything, path, file));
@@ -111,7 +113,11 @@ fn write_json(everything: &Everything, path: &Path, file: File) -> io::Result<()
         out.write_all(b"\n")?;
     }
     out.flush()?;
-    out.get_ref().sync_all()
+    // A pipe has nothing to wait for.
+    match out.get_ref().metadata()?.is_file() {
+        true => out.get_ref().sync_all(),
+        false => Ok(()),
+    }
 }
 
 fn write_everything(

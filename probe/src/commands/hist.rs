@@ -16,6 +16,7 @@ use crate::distributions::{self, Taken};
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::hlog::{self, Interval};
+use crate::output;
 use crate::picture::{self, Picture};
 use crate::progress::Progress;
 use crate::rates::Change;
@@ -362,6 +363,7 @@ fn write_file(
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let write = || {
+        output::check(path)?;
         let mut out = BufWriter::new(File::create(path)?);
         content(&mut out)?;
         out.flush()

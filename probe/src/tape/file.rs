@@ -20,6 +20,7 @@ use std::path::Path;
 
 use super::{Chunk, Tape, code};
 use crate::frame::Frame;
+use crate::output;
 
 const MAGIC: &[u8; 8] = b"tachtape";
 const VERSION: u32 = 2;
@@ -44,6 +45,7 @@ pub(crate) struct TapeFile {
 impl TapeFile {
     /// A new file of at most `bytes`; one that exists is an error, unless it is to be overwritten.
     pub(crate) fn create(path: &Path, bytes: u64, overwrites: bool) -> io::Result<TapeFile> {
+        output::check(path)?;
         let mut options = OpenOptions::new();
         options
             .write(true)

@@ -141,3 +141,36 @@ fn a_dump_that_cannot_be_written_leaves_nothing() {
     let names = fs::read_dir(demo.folder.path()).unwrap();
     assert_eq!(names.count(), 1, "the segment alone");
 }
+
+#[test]
+fn no_output_takes_the_place_of_a_segment() {
+    let demo = Demo::new();
+    let (before, segment) = (demo.probe(&["get", "--raw"]).stdout, &demo.path);
+    let segment = segment.to_str().unwrap();
+    for arguments in [
+        &["dump", "--output", segment][..],
+        &["hist", "--svg", segment],
+        &["hist", "--png", segment],
+        &["hist", "--hlog", segment],
+        &["record", segment, "--overwrite", "--count", "1"],
+    ] {
+        let refused = demo.probe(arguments);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("it is a segment"), "{refused:?}");
+    }
+    assert_eq!(demo.probe(&["get", "--raw"]).stdout, before);
+}
+
+#[test]
+fn a_dump_goes_into_a_pipe_and_leaves_it() {
+    let demo = Demo::new();
+    let pipe = demo.folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let from = pipe.clone();
+    let reader = std::thread::spawn(move || fs::read_to_string(from).unwrap());
+    let written = demo.probe(&["dump", "--output", pipe.to_str().unwrap()]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    assert!(reader.join().unwrap().contains("tachograph_dump"));
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+}
