@@ -89,7 +89,7 @@ fn declared() -> impl Strategy<Value = Declared> {
 
 /// A part of a name: nothing, or any text in which nothing has a meaning.
 fn odd() -> impl Strategy<Value = String> {
-    let any = text().prop_map(|text| text.replace([':', '_'], "."));
+    let any = text().prop_map(|text| text.replace([':', '_', '\0'], "."));
     prop_oneof![Just(String::new()), any]
 }
 

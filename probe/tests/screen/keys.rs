@@ -99,8 +99,7 @@ fn open_series(top: &mut Terminal) {
     top.press("\r");
     top.wait_for("Time to serve a request");
     top.press("w");
-    top.press("G");
-    top.wait_until("its last line", |text| {
+    top.press_until("G", "its last line", |text| {
         text.contains("CPU ") || text.contains("fallback ")
     });
     top.press("g");

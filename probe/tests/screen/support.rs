@@ -126,6 +126,16 @@ impl Terminal {
         self.wait_until(text, |screen| screen.contains(text));
     }
 
+    /// Presses a key again and again: what it leads to may still grow.
+    pub(crate) fn press_until(&mut self, key: &str, what: &str, is_so: impl Fn(&str) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so(&self.text()) {
+            assert!(Instant::now() < end, "{what}: never in\n{}", self.text());
+            self.press(key);
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     pub(crate) fn wait_until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !is_so(&self.text()) {
