@@ -185,21 +185,14 @@ fn admit(
 }
 
 /// Passes an error on, unless what was missing went to somebody who registered the same key meanwhile. Looks a few
-/// times for a record that another registrant may be about to insert; once where all seats are taken, which comes after
-/// that. A broken file has none.
+/// times for a record that another registrant may be about to insert. A broken file has none.
 fn look_again(segment: &Segment, key: &impl Key, error: Error) -> Result<(), Error> {
-    let looks = match error {
-        Error::Changed { .. } | Error::Io { .. } => 0,
-        Error::SeriesLimit { .. } => 1,
-        _ => LOOKS,
-    };
-    for look in 0..looks {
-        if look > 0 {
-            give_way();
-        }
+    let is_broken = matches!(error, Error::Changed { .. } | Error::Io { .. });
+    for _ in 0..if is_broken { 0 } else { LOOKS } {
         if key.find(segment)?.is_some() {
             return Ok(());
         }
+        give_way();
     }
     Err(error)
 }
