@@ -606,6 +606,8 @@ fn servers_give_the_whole_page_back() {
                 && names.any(|name| name == "shown_hdr_seconds_count")
         };
         eventually("the page is kept", PATIENCE, is_there);
+        // What one scrape brought may come to sight in parts.
+        std::thread::sleep(std::time::Duration::from_secs(2));
         let (histograms, others): (Samples, Samples) = kept(server)
             .into_iter()
             .partition(|((name, _), _)| is_of_histogram(name));
