@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::layout::Section;
 use crate::loss::{Loss, Losses};
 use crate::schema::Kind;
-use crate::shelf::{self, Labels};
+use crate::shelf::Labels;
 use crate::snapshot::{
     Directory, Exemplar, Family, Number, ProcessValue, Refused, Removals, SegmentInfo, Series,
     Snapshot, Value,
@@ -87,9 +87,7 @@ impl Snapshot {
             }
             directory.families.push(family);
         }
-        let all = directory.families.iter_mut();
-        let all = all.flat_map(|family| &mut family.series);
-        shelf::gather(all.map(|series| &mut series.labels));
+        directory.share_texts();
         Ok(Snapshot {
             time_unix_nanos,
             segment,

@@ -444,54 +444,19 @@ mod tests {
 
     #[test]
     fn a_refused_name_comes_with_the_right_one() {
-        let seconds = Unit::NANOSECONDS;
-        assert!(
-            refusal(check_family_name(
-                "requests",
-                Names::Legacy,
-                true,
-                &Unit::NONE
-            ))
-            .contains("requests_total")
-        );
-        assert!(
-            refusal(check_family_name(
-                "depth_total",
-                Names::Legacy,
-                false,
-                &Unit::NONE
-            ))
-            .contains("call it depth")
-        );
-        assert!(
-            refusal(check_family_name("wait", Names::Legacy, false, &seconds))
-                .contains("wait_seconds")
-        );
-        assert!(
-            refusal(check_family_name(
-                "cpu_total",
-                Names::Legacy,
-                true,
-                &seconds
-            ))
-            .contains("cpu_seconds_total")
-        );
-        assert!(
-            refusal(check_family_name("wait_ms", Names::Legacy, false, &seconds))
-                .contains("it wait_seconds")
-        );
-        assert!(
-            refusal(check_family_name(
-                "tachograph_up",
-                Names::Legacy,
-                false,
-                &Unit::NONE
-            ))
-            .contains("exporter")
-        );
-        assert!(check_family_name("cpu_seconds_total", Names::Legacy, true, &seconds).is_ok());
-        assert!(check_family_name("a:b", Names::Legacy, false, &Unit::NONE).is_err());
-        assert!(check_family_name("seconds", Names::Legacy, false, &seconds).is_err());
+        let check = |name, is_counter, unit: &Unit| {
+            check_family_name(name, Names::Legacy, is_counter, unit)
+        };
+        let (none, seconds) = (&Unit::NONE, &Unit::NANOSECONDS);
+        assert!(refusal(check("requests", true, none)).contains("requests_total"));
+        assert!(refusal(check("depth_total", false, none)).contains("call it depth"));
+        assert!(refusal(check("wait", false, seconds)).contains("wait_seconds"));
+        assert!(refusal(check("cpu_total", true, seconds)).contains("cpu_seconds_total"));
+        assert!(refusal(check("wait_ms", false, seconds)).contains("it wait_seconds"));
+        assert!(refusal(check("tachograph_up", false, none)).contains("exporter"));
+        assert!(check("cpu_seconds_total", true, seconds).is_ok());
+        assert!(check("a:b", false, none).is_err());
+        assert!(check("seconds", false, seconds).is_err());
     }
 
     #[test]

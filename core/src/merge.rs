@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::cell;
 use crate::loss::Losses;
 use crate::schema::{GaugeMode, Kind};
-use crate::shelf::{self, Labels};
+use crate::shelf::Labels;
 use crate::snapshot::{
     Directory, Exemplar, Family, Number, Removals, Series, Snapshot, Value, ValueView,
 };
@@ -157,9 +157,7 @@ impl Merge {
             self.families.push(members);
             directory.families.push(family);
         }
-        let all = directory.families.iter_mut();
-        let all = all.flat_map(|family| &mut family.series);
-        shelf::gather(all.map(|series| &mut series.labels));
+        directory.share_texts();
         self.directory = Arc::new(directory);
     }
 

@@ -20,7 +20,7 @@ use crate::proof::pause;
 use crate::segment::Segment;
 use crate::snapshot::{Process, Refused, Removals, SegmentInfo, Snapshot, TableFill, Value};
 use crate::split::Split;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 use crate::values::{self, Living, Pass};
 use crate::{create, lock, refusal};
 
@@ -259,14 +259,13 @@ impl Reader {
     }
 
     /// The record of each family of the directory.
-    fn family_words(&self) -> impl Iterator<Item = Option<&[crate::sync::AtomicU64]>> {
+    fn family_words(&self) -> impl Iterator<Item = Option<&[AtomicU64]>> {
         let records = self.catalogue.family_records();
         records.map(|record| self.segment.entry(Section::Families, record, family::WORDS))
     }
 
     fn overflowed(&self) -> Vec<u64> {
-        let count =
-            |words: &[crate::sync::AtomicU64]| words[family::OVERFLOWED].load(Ordering::Relaxed);
+        let count = |words: &[AtomicU64]| words[family::OVERFLOWED].load(Ordering::Relaxed);
         let records = self.family_words();
         records.map(|words| words.map_or(0, count)).collect()
     }
@@ -352,7 +351,7 @@ impl Reader {
         }
     }
 
-    fn slot_words(&self) -> impl Iterator<Item = &[crate::sync::AtomicU64]> {
+    fn slot_words(&self) -> impl Iterator<Item = &[AtomicU64]> {
         self.segment
             .committed_words(Section::Processes)
             .chunks_exact(process::WORDS)
@@ -380,8 +379,7 @@ impl Reader {
     }
 
     fn slots_used(&self) -> u64 {
-        let used =
-            |words: &&[crate::sync::AtomicU64]| words[process::STATE].load(Ordering::Relaxed) != 0;
+        let used = |words: &&[AtomicU64]| words[process::STATE].load(Ordering::Relaxed) != 0;
         self.slot_words().filter(used).count() as u64
     }
 

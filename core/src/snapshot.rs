@@ -10,7 +10,7 @@ use crate::buckets::Buckets;
 use crate::loss::Losses;
 use crate::recording::Recording;
 use crate::schema::Kind;
-use crate::shelf::Labels;
+use crate::shelf::{self, Labels};
 use crate::trace::{SpanId, TraceId};
 use crate::unit::{Scale, Unit};
 
@@ -122,6 +122,14 @@ pub struct TableFill {
 pub struct Directory {
     /// The families, by name.
     pub families: Vec<Family>,
+}
+
+impl Directory {
+    /// Keeps every text of its labels once.
+    pub(crate) fn share_texts(&mut self) {
+        let series = self.families.iter_mut().flat_map(|it| &mut it.series);
+        shelf::gather(series.map(|series| &mut series.labels));
+    }
 }
 
 /// Metrics that share a name, a type, a unit and a help text.

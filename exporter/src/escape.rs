@@ -6,34 +6,21 @@ use crate::escaping::{is_legacy, is_legacy_label};
 
 /// Appends the name of a label, in quotes if not every scraper reads it without.
 pub fn push_label_name(out: &mut Vec<u8>, name: &str) {
-    if is_legacy_label(name) {
-        out.extend_from_slice(name.as_bytes());
-    } else {
-        push_quoted(out, name);
-    }
+    push_quoted_if(!is_legacy_label(name), out, name, "");
 }
 
 /// Appends the name of a family, or of its samples with `suffix`, in quotes if not every scraper reads it without.
-/// Returns whether there are quotes.
-pub fn push_name(out: &mut Vec<u8>, name: &str, suffix: &str) -> bool {
-    let quoted = !is_legacy(name);
-    if quoted {
-        push_quoted(out, name);
-        out.pop();
-    } else {
-        out.extend_from_slice(name.as_bytes());
-    }
-    out.extend_from_slice(suffix.as_bytes());
-    if quoted {
-        out.push(b'"');
-    }
-    quoted
+pub fn push_name(out: &mut Vec<u8>, name: &str, suffix: &str) {
+    push_quoted_if(!is_legacy(name), out, name, suffix);
 }
 
-fn push_quoted(out: &mut Vec<u8>, name: &str) {
-    out.push(b'"');
+fn push_quoted_if(is_quoted: bool, out: &mut Vec<u8>, name: &str, suffix: &str) {
+    let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
+    out.extend_from_slice(quote);
+    // There is nothing to escape in a name without quotes.
     push_label_value(out, name);
-    out.push(b'"');
+    out.extend_from_slice(suffix.as_bytes());
+    out.extend_from_slice(quote);
 }
 
 /// Appends a label value, without its quotes.

@@ -558,11 +558,13 @@ fn push_line(
 
 /// Appends the name of a sample and the brace before its labels, in which a quoted name stands. Returns whether it does.
 fn push_sample_name(out: &mut Vec<u8>, name: &str, suffix: &str) -> bool {
-    let start = out.len();
-    let is_quoted = escape::push_name(out, name, suffix);
-    match is_quoted {
-        true => out.insert(start, b'{'),
-        false => out.push(b'{'),
+    let is_quoted = !is_legacy(name);
+    if is_quoted {
+        out.push(b'{');
+    }
+    escape::push_name(out, name, suffix);
+    if !is_quoted {
+        out.push(b'{');
     }
     is_quoted
 }

@@ -1,7 +1,7 @@
 //! Where a command reads: a live segment, a dump of one, or a recording.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tachograph::{Error, Reader, Snapshot, Split};
 use crate::clock;
 use crate::dumped;
 use crate::failure::Failure;
+use crate::file;
 use crate::tape::{self, Tape};
 
 /// A segment, or what was kept of one.
@@ -140,17 +141,7 @@ impl Look {
 
 /// What the file at `path` is by its start.
 pub(crate) fn kept_at(path: &Path) -> Kept {
-    let read = || {
-        // Opening a pipe would wait for its other end.
-        if !fs::metadata(path).ok()?.is_file() {
-            return None;
-        }
-        let mut first = Vec::new();
-        let file = fs::File::open(path).ok()?;
-        file.take(16).read_to_end(&mut first).ok()?;
-        Some(first)
-    };
-    match read() {
+    match file::start(path) {
         Some(first) if tape::is_tape(&first) => Kept::Recording,
         Some(first) if dumped::is_dump(&first) => Kept::Dump,
         _ => Kept::No,

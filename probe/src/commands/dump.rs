@@ -14,9 +14,9 @@ use crate::cli::Dump;
 use crate::context::Context;
 use crate::dumped;
 use crate::failure::Failure;
+use crate::file;
 use crate::filter::Filter;
 use crate::findings;
-use crate::output;
 use crate::samples;
 use crate::terminal::{Paint, Terminal, printable};
 use crate::units::{self, Units};
@@ -74,18 +74,21 @@ pub(crate) fn run(arguments: &Dump, context: &Context) -> Result<(), Failure> {
 fn write_file(everything: &Everything, path: &Path, context: &Context) -> Result<(), Failure> {
     let failure =
         |error: io::Error| Failure::Message(format!("cannot write {}: {error}", path.display()));
-    output::check(path).map_err(failure)?;
+    file::refuse_segment(path).map_err(failure)?;
     if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
         let written = File::options().write(true).open(path);
-        let written = written.and_then(|file| write_json(everything, path, file));
+        let written = written.and_then(|file| write_json(everything, path, &file));
         return written.map_err(failure);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    let written = File::create_new(&unfinished)
-        .and_then(|file| write_json(everything, path, file))
-        .and_then(|()| std::fs::rename(&unfinished, path));
-    if let Err(error) = written {
+    let write = || {
+        let file = File::create_new(&unfinished)?;
+        write_json(everything, path, &file)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)
+    };
+    if let Err(error) = write() {
         // It may not have been made at all.
         let _ = std::fs::remove_file(&unfinished);
         return Err(failure(error));
@@ -101,7 +104,7 @@ fn write_file(everything: &Everything, path: &Path, context: &Context) -> Result
 }
 
 /// One line of JSON, compressed where the name says so.
-fn write_json(everything: &Everything, path: &Path, file: File) -> io::Result<()> {
+fn write_json(everything: &Everything, path: &Path, file: &File) -> io::Result<()> {
     let mut out = BufWriter::new(file);
     if path.extension().is_some_and(|extension| extension == "gz") {
         // Compression of a few bytes at a time would take most of the time.
@@ -112,12 +115,7 @@ fn write_json(everything: &Everything, path: &Path, file: File) -> io::Result<()
         serde_json::to_writer(&mut out, everything)?;
         out.write_all(b"\n")?;
     }
-    out.flush()?;
-    // A pipe has nothing to wait for.
-    match out.get_ref().metadata()?.is_file() {
-        true => out.get_ref().sync_all(),
-        false => Ok(()),
-    }
+    out.flush()
 }
 
 fn write_everything(

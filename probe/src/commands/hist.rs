@@ -14,9 +14,9 @@ use crate::cli::Selection;
 use crate::context::Context;
 use crate::distributions::{self, Taken};
 use crate::failure::Failure;
+use crate::file;
 use crate::filter::Filter;
 use crate::hlog::{self, Interval};
-use crate::output;
 use crate::picture::{self, Picture};
 use crate::progress::Progress;
 use crate::rates::Change;
@@ -363,7 +363,7 @@ fn write_file(
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let write = || {
-        output::check(path)?;
+        file::refuse_segment(path)?;
         let mut out = BufWriter::new(File::create(path)?);
         content(&mut out)?;
         out.flush()

@@ -74,6 +74,7 @@ fn is_float(value: &Value) -> bool {
 
 fn series(series: &Series) -> tachograph::Series {
     let labels = series.labels.iter().map(|(name, value)| (name, value));
+    // The time of creation tells one that came again from the one before.
     tachograph::Series::new(labels.collect(), series.created_unix_nanos, (0, 0))
 }
 

@@ -19,8 +19,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::{Chunk, Tape, code};
+use crate::file;
 use crate::frame::Frame;
-use crate::output;
 
 const MAGIC: &[u8; 8] = b"tachtape";
 const VERSION: u32 = 2;
@@ -45,7 +45,7 @@ pub(crate) struct TapeFile {
 impl TapeFile {
     /// A new file of at most `bytes`; one that exists is an error, unless it is to be overwritten.
     pub(crate) fn create(path: &Path, bytes: u64, overwrites: bool) -> io::Result<TapeFile> {
-        output::check(path)?;
+        file::refuse_segment(path)?;
         let mut options = OpenOptions::new();
         options
             .write(true)
