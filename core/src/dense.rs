@@ -60,7 +60,7 @@ impl<H: Handle, L: BoundedSet> Dense<H, L> {
         }
         let register = |index| {
             let texts = L::texts(index);
-            let labels = family.canonical(&family::pairs::<L>(&texts))?;
+            let labels = family.canonical(&family::pairs(L::NAMES, &texts))?;
             Ok(family.resolve(&labels).0)
         };
         let handles: Result<Arc<[H]>, Error> = (0..L::COUNT).map(register).collect();

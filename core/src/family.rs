@@ -10,11 +10,11 @@ use crate::held::Hold;
 use crate::index::Found;
 use crate::labels::{self, LabelSet as Canonical, Names, OVERFLOW_VALUE};
 use crate::layout::{Section, series};
-use crate::lookup::{Lookup, Missed, Query};
+use crate::lookup::{Key, Lookup};
 use crate::loss::Loss;
-use crate::queries::{Pairs, Typed};
+use crate::queries::{Pairs, Typed, Written};
 use crate::record::FamilyRecord;
-use crate::sets::{self, LabelSet};
+use crate::sets::LabelSet;
 use crate::sync::{AtomicU64, Ordering};
 
 /// What a program holds to record: one of [`crate::Counter`], [`crate::CounterF64`], [`crate::Gauge`],
@@ -90,9 +90,9 @@ impl Constant {
     }
 
     /// The overflow series' labels of a family with sets of one type, whose names are checked with it.
-    pub(crate) fn with_names<L: LabelSet>(&self) -> Result<Canonical, Error> {
-        let texts = vec![Cow::Borrowed(OVERFLOW_VALUE); L::NAMES.len()];
-        self.with(&pairs::<L>(&texts))
+    pub(crate) fn with_names(&self, names: &[&str]) -> Result<Canonical, Error> {
+        let texts = vec![Cow::Borrowed(OVERFLOW_VALUE); names.len()];
+        self.with(&pairs(names, &texts))
     }
 }
 
@@ -204,12 +204,12 @@ impl<H: Handle> Family<H> {
     /// where it is refused.
     fn learn(
         &self,
-        missed: Missed,
-        query: &impl Query,
+        hash: u64,
+        key: &impl Key,
         resolve: impl Fn() -> (Known<H>, Option<Loss>),
     ) -> H {
         let mut refusal = None;
-        let (known, is_new) = self.lookup.remember(missed, query, || {
+        let (known, is_new) = self.lookup.remember(hash, key, || {
             let (known, refused) = resolve();
             refusal = refused;
             known
@@ -230,7 +230,9 @@ impl<H: Handle> Family<H> {
 
     #[inline(always)]
     fn find<const N: usize>(&self, labels: [(&str, &str); N]) -> Option<H> {
-        self.lookup.find(&Pairs::new(labels)).ok()?.live()
+        let query = Pairs::new(labels);
+        let hash = query.hash(self.lookup.seed());
+        self.lookup.find(hash, &query)?.live()
     }
 
     /// The series of a set that was not found as it was given.
@@ -251,37 +253,33 @@ impl<H: Handle> Family<H> {
 
     fn learn_present<const N: usize>(&self, labels: [(&str, &str); N], canonical: &Canonical) -> H {
         let query = Pairs::new(labels);
-        let resolve = || self.known(canonical, None);
-        match self.lookup.find(&query) {
-            Ok(known) => known.live().unwrap_or_else(|| self.anew(resolve)),
-            Err(missed) => self.learn(missed, &query, resolve),
-        }
+        let hash = query.hash(self.lookup.seed());
+        self.learn(hash, &query, || self.known(canonical, None))
     }
 
     /// The canonical set of one of a type; that of the overflow series, and why, where a value is too long.
     pub(crate) fn typed<L: LabelSet>(&self, labels: &L) -> (Canonical, Option<Loss>) {
-        let texts = sets::texts(labels);
-        match self.canonical(&pairs::<L>(&texts)) {
+        self.written(L::NAMES, &Written::of(labels))
+    }
+
+    fn written(&self, names: &[&str], written: &Written) -> (Canonical, Option<Loss>) {
+        match self.canonical(&pairs(names, &written.texts)) {
             Ok(canonical) => (canonical, None),
             Err(_) => {
-                let names = self.constant.with_names::<L>();
-                let names = names.expect("they were checked at registration");
-                (names, Some(Loss::LabelTooLong))
+                let overflow = self.constant.with_names(names);
+                let overflow = overflow.expect("they were checked at registration");
+                (overflow, Some(Loss::LabelTooLong))
             }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn learn_typed<L: LabelSet>(&self, missed: Option<Missed>, labels: &L) -> H {
-        let resolve = || {
-            let (canonical, refused) = self.typed(labels);
+    fn learn_typed(&self, hash: u64, names: &[&str], written: Written) -> H {
+        self.learn(hash, &written.key, || {
+            let (canonical, refused) = self.written(names, &written);
             self.known(&canonical, refused)
-        };
-        match missed {
-            Some(missed) => self.learn(missed, &Typed::new(labels), resolve),
-            None => self.anew(resolve),
-        }
+        })
     }
 }
 
@@ -293,10 +291,11 @@ fn apart<H: Copy>(handle: H) -> H {
 }
 
 /// The names of a set with these values.
-pub(crate) fn pairs<'a, L: LabelSet>(
+pub(crate) fn pairs<'a>(
+    names: &[&'a str],
     texts: &'a [Cow<'static, str>],
-) -> Vec<(&'static str, &'a str)> {
-    let names = L::NAMES.iter().copied();
+) -> Vec<(&'a str, &'a str)> {
+    let names = names.iter().copied();
     names.zip(texts.iter().map(|text| &**text)).collect()
 }
 
@@ -379,12 +378,16 @@ impl<H: Handle, L: LabelSet> Labelled<H, L> {
     #[inline(always)]
     pub fn with<Q: LabelSet<Static = L>>(&self, labels: &Q) -> H {
         let family = &*self.handle.family;
-        let missed = match family.lookup.find(&Typed::new(labels)) {
-            Ok(known) if known.is_live() => return known.handle,
-            Ok(_) => None,
-            Err(missed) => Some(missed),
-        };
-        apart(family.learn_typed(missed, labels))
+        let query = Typed::new(labels, family.lookup.seed());
+        let hash = query.hash();
+        if let Some(known) = family.lookup.find(hash, &query)
+            && known.is_live()
+        {
+            return known.handle;
+        }
+        // A set that is written down here stays in registers where it is known.
+        let written = Written::of(labels);
+        apart(family.learn_typed(hash, Q::NAMES, written))
     }
 }
 

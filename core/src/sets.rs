@@ -197,29 +197,6 @@ pub trait BoundedSet: LabelSet + Copy + 'static {
     fn texts(index: usize) -> Vec<Cow<'static, str>>;
 }
 
-/// The values of a label set as texts.
-pub(crate) fn texts(labels: &impl LabelSet) -> Vec<Cow<'static, str>> {
-    struct Texts(Vec<Cow<'static, str>>);
-    impl LabelVisitor for Texts {
-        fn text(&mut self, value: &str) {
-            self.0.push(value.to_owned().into());
-        }
-        fn number(&mut self, value: i128) {
-            self.0.push(value.to_string().into());
-        }
-        fn bounded<V: LabelValue>(&mut self, value: V) {
-            self.0.push(V::text(value.index()));
-        }
-    }
-    let mut texts = Texts(Vec::with_capacity(labels_count(labels)));
-    labels.visit(&mut texts);
-    texts.0
-}
-
-fn labels_count<L: LabelSet>(_: &L) -> usize {
-    L::NAMES.len()
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

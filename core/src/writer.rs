@@ -320,7 +320,7 @@ impl<H: Handle> Registration<H> {
     /// # Errors
     /// As [`Registration::register`].
     pub fn labelled<L: LabelSet>(self) -> Result<Labelled<H, L>, Error> {
-        self.constant.with_names::<L>()?;
+        self.constant.with_names(L::NAMES)?;
         Ok(Labelled {
             handle: self.family()?,
             labels: PhantomData,
@@ -332,7 +332,7 @@ impl<H: Handle> Registration<H> {
     /// # Errors
     /// As [`Registration::register`], and [`Error::Invalid`] where that is more than the family's limit.
     pub fn dense<L: BoundedSet>(self) -> Result<Dense<H, L>, Error> {
-        self.constant.with_names::<L>()?;
+        self.constant.with_names(L::NAMES)?;
         Dense::new(&self.declared()?)
     }
 
