@@ -16,8 +16,8 @@ use crate::word::{low_word, to_usize};
 
 /// Slots from the place of a hash that may hold its entry: one cache line.
 const PROBES: usize = 8;
-/// Slots of the first table.
-const FIRST_SLOTS: usize = 512;
+/// Slots of the first table: enough that some twenty series rarely meet.
+const FIRST_SLOTS: usize = 1024;
 /// How many times as many the next table has.
 const GROWTH: usize = 8;
 
