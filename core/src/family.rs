@@ -10,7 +10,7 @@ use crate::held::Hold;
 use crate::index::Found;
 use crate::labels::{self, LabelSet as Canonical, Names, OVERFLOW_VALUE};
 use crate::layout::{Section, series};
-use crate::lookup::{Key, Lookup};
+use crate::lookup::{Lookup, Part};
 use crate::loss::Loss;
 use crate::queries::{Pairs, Typed, Written};
 use crate::record::FamilyRecord;
@@ -205,7 +205,7 @@ impl<H: Handle> Family<H> {
     fn learn(
         &self,
         hash: u64,
-        key: &impl Key,
+        key: Box<[Part]>,
         resolve: impl Fn() -> (Known<H>, Option<Loss>),
     ) -> H {
         let mut refusal = None;
@@ -254,16 +254,16 @@ impl<H: Handle> Family<H> {
     fn learn_present<const N: usize>(&self, labels: [(&str, &str); N], canonical: &Canonical) -> H {
         let query = Pairs::new(labels);
         let hash = query.hash(self.lookup.seed());
-        self.learn(hash, &query, || self.known(canonical, None))
+        self.learn(hash, query.key(), || self.known(canonical, None))
     }
 
     /// The canonical set of one of a type; that of the overflow series, and why, where a value is too long.
     pub(crate) fn typed<L: LabelSet>(&self, labels: &L) -> (Canonical, Option<Loss>) {
-        self.written(L::NAMES, &Written::of(labels))
+        self.written(L::NAMES, &Written::of(labels).texts)
     }
 
-    fn written(&self, names: &[&str], written: &Written) -> (Canonical, Option<Loss>) {
-        match self.canonical(&pairs(names, &written.texts)) {
+    fn written(&self, names: &[&str], texts: &[Cow<'static, str>]) -> (Canonical, Option<Loss>) {
+        match self.canonical(&pairs(names, texts)) {
             Ok(canonical) => (canonical, None),
             Err(_) => {
                 let overflow = self.constant.with_names(names);
@@ -276,8 +276,9 @@ impl<H: Handle> Family<H> {
     #[cold]
     #[inline(never)]
     fn learn_typed(&self, hash: u64, names: &[&str], written: Written) -> H {
-        self.learn(hash, &written.key, || {
-            let (canonical, refused) = self.written(names, &written);
+        let Written { key, texts } = written;
+        self.learn(hash, key.into(), || {
+            let (canonical, refused) = self.written(names, &texts);
             self.known(&canonical, refused)
         })
     }

@@ -38,7 +38,6 @@ struct Larger<H> {
 
 type Slot<H> = OnceBox<Entry<H>>;
 
-#[derive(Clone)]
 struct Entry<H> {
     hash: u64,
     key: Box<[Part]>,
@@ -48,11 +47,6 @@ struct Entry<H> {
 /// What is asked for: something that compares like the parts it would be kept as.
 pub(crate) trait Query {
     fn is(&self, key: &[Part]) -> bool;
-}
-
-/// What can be remembered.
-pub(crate) trait Key: Query {
-    fn parts(&self) -> Box<[Part]>;
 }
 
 /// How an insertion ended.
@@ -103,37 +97,29 @@ impl<H: Copy> Lookup<H> {
     pub(crate) fn remember(
         &self,
         hash: u64,
-        key: &impl Key,
+        key: Box<[Part]>,
         make: impl FnOnce() -> H,
     ) -> (H, bool) {
-        if let Some(known) = self.find(hash, key) {
-            return (*known, false);
-        }
         let first = self.first.get().map(|slots| &slots[..]);
         let larger = self.larger().map(|table| &*table.slots);
         let mut tables = first.into_iter().chain(larger);
-        let known = tables.find_map(|slots| find(slots, hash, key));
-        let entry = known.cloned().unwrap_or_else(|| Entry {
-            hash,
-            key: key.parts(),
-            handle: make(),
-        });
-        let (handle, is_new) = (entry.handle, known.is_none());
-        match self.insert(Box::new(entry), key) {
+        let known = tables.find_map(|slots| find(slots, hash, &key));
+        let (handle, is_new) = known.map_or_else(|| (make(), true), |known| (known.handle, false));
+        match self.insert(Box::new(Entry { hash, key, handle })) {
             Some(existing) => (existing, false),
             None => (handle, is_new),
         }
     }
 
     /// Keeps an entry, where there is room for it; the handle of the one that was faster.
-    fn insert(&self, mut entry: Box<Entry<H>>, query: &impl Query) -> Option<H> {
+    fn insert(&self, mut entry: Box<Entry<H>>) -> Option<H> {
         let first = || Box::new([const { OnceBox::new() }; FIRST_SLOTS]);
         let (mut slots, mut larger) = match self.larger().last() {
             None => (&self.first.get_or_init(first)[..], &self.larger),
             Some(last) => (&*last.slots, &last.larger),
         };
         loop {
-            match insert(slots, entry, query) {
+            match insert(slots, entry) {
                 Inserted::New => return None,
                 Inserted::Existing(handle) => return Some(handle),
                 Inserted::Crowded(back) => entry = back,
@@ -176,14 +162,14 @@ fn find<'a, H>(slots: &'a [Slot<H>], hash: u64, query: &impl Query) -> Option<&'
     None
 }
 
-fn insert<H: Copy>(slots: &[Slot<H>], mut entry: Box<Entry<H>>, query: &impl Query) -> Inserted<H> {
+fn insert<H: Copy>(slots: &[Slot<H>], mut entry: Box<Entry<H>>) -> Inserted<H> {
     for slot in near(slots, entry.hash) {
         match slot.set(entry) {
             Ok(()) => return Inserted::New,
             Err(back) => entry = back,
         }
         let found = slot.get().expect("a slot that refuses is set");
-        if query.is(&found.key) {
+        if found.key == entry.key {
             return Inserted::Existing(found.handle);
         }
     }
@@ -191,11 +177,13 @@ fn insert<H: Copy>(slots: &[Slot<H>], mut entry: Box<Entry<H>>, query: &impl Que
 }
 
 /// One part of a key: a text or a number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Part {
     digest: Digest,
-    /// Empty for a number.
-    text: Box<str>,
+    /// Of the text; 0 for a number.
+    length: usize,
+    /// A text that its digest and its length do not tell in full.
+    long: Box<str>,
 }
 
 /// Texts of up to 16 bytes are told in full by their length and two words; those of fewer than 8 by one.
@@ -205,7 +193,7 @@ const TWO_WORDS: usize = 16;
 /// All of a text but its length, or the ends of a long one; or a number.
 ///
 /// Made once a lookup: the acquiring load of a slot keeps the compiler from using a text that it read before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Digest {
     first: u64,
     /// The last eight bytes of a text, or the upper half of a number.
@@ -265,34 +253,30 @@ fn four_pairs(bytes: &[u8]) -> u64 {
     outer | inner << 32
 }
 
-/// A key that is kept asks for itself.
-impl Query for Vec<Part> {
+/// A key asks for itself.
+impl Query for Box<[Part]> {
     fn is(&self, key: &[Part]) -> bool {
         **self == *key
-    }
-}
-
-impl Key for Vec<Part> {
-    fn parts(&self) -> Box<[Part]> {
-        self.as_slice().into()
     }
 }
 
 impl Part {
     /// What this is the digest of, as it is kept.
     pub(crate) fn new(digest: Digest, text: &str) -> Part {
+        let is_long = text.len() > TWO_WORDS;
         Part {
             digest,
-            text: text.into(),
+            length: text.len(),
+            long: if is_long { text } else { "" }.into(),
         }
     }
 
     #[inline(always)]
     pub(crate) fn is_text(&self, digest: Digest, text: &str) -> bool {
-        self.text.len() == text.len()
+        self.length == text.len()
             && self.digest.first == digest.first
             && (text.len() < WORD || self.digest.last == digest.last)
-            && (text.len() <= TWO_WORDS || *self.text == *text)
+            && (text.len() <= TWO_WORDS || *self.long == *text)
     }
 
     #[inline(always)]
@@ -335,18 +319,12 @@ mod tests {
         Part::new(Digest::of(text), text)
     }
 
-    trait Hashed: Query {
+    trait Asked: Query {
         fn hash(&self, seed: u64) -> u64;
+        fn key(&self) -> Box<[Part]>;
     }
 
     struct Texts<'a>(&'a [&'a str]);
-
-    impl Hashed for Texts<'_> {
-        fn hash(&self, seed: u64) -> u64 {
-            let words = self.0.iter().map(|text| Digest::of(text).word(seed, text));
-            words.fold(seed, |hash, word| hash_two(hash, word, 0))
-        }
-    }
 
     impl Query for Texts<'_> {
         fn is(&self, key: &[Part]) -> bool {
@@ -358,8 +336,13 @@ mod tests {
         }
     }
 
-    impl Key for Texts<'_> {
-        fn parts(&self) -> Box<[Part]> {
+    impl Asked for Texts<'_> {
+        fn hash(&self, seed: u64) -> u64 {
+            let words = self.0.iter().map(|text| Digest::of(text).word(seed, text));
+            words.fold(seed, |hash, word| hash_two(hash, word, 0))
+        }
+
+        fn key(&self) -> Box<[Part]> {
             self.0.iter().map(|text| part(text)).collect()
         }
     }
@@ -367,20 +350,18 @@ mod tests {
     /// A number alone.
     struct Numbered(i128);
 
-    impl Hashed for Numbered {
-        fn hash(&self, seed: u64) -> u64 {
-            Digest::of_number(self.0).mixed(seed)
-        }
-    }
-
     impl Query for Numbered {
         fn is(&self, key: &[Part]) -> bool {
             key.len() == 1 && key[0].is_number(Digest::of_number(self.0))
         }
     }
 
-    impl Key for Numbered {
-        fn parts(&self) -> Box<[Part]> {
+    impl Asked for Numbered {
+        fn hash(&self, seed: u64) -> u64 {
+            Digest::of_number(self.0).mixed(seed)
+        }
+
+        fn key(&self) -> Box<[Part]> {
             [Part::new(Digest::of_number(self.0), "")].into()
         }
     }
@@ -388,29 +369,27 @@ mod tests {
     /// A query whose hash says nothing.
     struct Alike<'a>(&'a str);
 
-    impl Hashed for Alike<'_> {
-        fn hash(&self, _seed: u64) -> u64 {
-            7
-        }
-    }
-
     impl Query for Alike<'_> {
         fn is(&self, key: &[Part]) -> bool {
             key[0].is_text(Digest::of(self.0), self.0)
         }
     }
 
-    impl Key for Alike<'_> {
-        fn parts(&self) -> Box<[Part]> {
+    impl Asked for Alike<'_> {
+        fn hash(&self, _seed: u64) -> u64 {
+            7
+        }
+
+        fn key(&self) -> Box<[Part]> {
             [part(self.0)].into()
         }
     }
 
-    fn learn<K: Hashed + Key>(lookup: &Lookup<usize>, query: &K, handle: usize) -> (usize, bool) {
+    fn learn<Q: Asked>(lookup: &Lookup<usize>, query: &Q, handle: usize) -> (usize, bool) {
         let hash = query.hash(lookup.seed);
         match lookup.find(hash, query) {
             Some(found) => (*found, false),
-            None => lookup.remember(hash, query, || handle),
+            None => lookup.remember(hash, query.key(), || handle),
         }
     }
 
