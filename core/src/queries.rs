@@ -213,13 +213,19 @@ pub(crate) struct Written {
 
 impl Written {
     #[inline(always)]
-    pub(crate) fn of(labels: &impl LabelSet) -> Written {
-        let mut written = Written {
-            key: Vec::new(),
-            texts: Vec::new(),
-        };
+    pub(crate) fn of<L: LabelSet>(labels: &L) -> Written {
+        let mut written = Written::with_capacity(L::NAMES.len());
         labels.visit(&mut written);
         written
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with_capacity(labels: usize) -> Written {
+        Written {
+            key: Vec::with_capacity(labels),
+            texts: Vec::with_capacity(labels),
+        }
     }
 
     fn push(&mut self, part: Part, text: Cow<'static, str>) {
