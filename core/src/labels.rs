@@ -215,7 +215,9 @@ pub(crate) fn refuse_ids(labels: &[(&str, &str)]) -> Result<(), Error> {
     for (name, _) in labels {
         let plain = name.chars().filter(|c| c.is_alphanumeric());
         let plain = plain.map(|c| c.to_ascii_lowercase());
-        if ID_NAMES.iter().any(|id| plain.clone().eq(id.chars())) {
+        let length = plain.clone().count();
+        let mut alike = ID_NAMES.iter().filter(|id| id.len() == length);
+        if alike.any(|id| plain.clone().eq(id.chars())) {
             let reason = "its values never end, and each is a series for good; it may be somebody's data as well. \
                  Put ids into logs and traces, or say allow_id_labels";
             return Err(invalid("label name", name, reason.into()));
