@@ -254,7 +254,8 @@ impl<H: Handle> Family<H> {
     fn learn_present<const N: usize>(&self, labels: [(&str, &str); N], canonical: &Canonical) -> H {
         let query = Pairs::new(labels);
         let hash = query.hash(self.lookup.seed());
-        self.learn(hash, query.key(), || self.known(canonical, None))
+        let found = self.lookup.find(hash, &query).and_then(Known::live);
+        found.unwrap_or_else(|| self.learn(hash, query.key(), || self.known(canonical, None)))
     }
 
     /// The canonical set of one of a type; that of the overflow series, and why, where a value is too long.

@@ -28,6 +28,17 @@ impl<'a, const N: usize> Pairs<'a, N> {
     }
 
     #[inline(always)]
+    pub(crate) fn hash(&self, seed: u64) -> u64 {
+        let mut sum = 0u64;
+        for ((name, value), (of_name, of_value)) in self.labels.iter().zip(self.digests) {
+            let (name, value) = (of_name.word(seed, name), of_value.word(seed, value));
+            // A sum, because the order does not matter.
+            sum = sum.wrapping_add(hash_two(seed, name, value));
+        }
+        sum
+    }
+
+    #[inline(always)]
     fn is_at(&self, at: usize, [name, value]: &[Part; 2]) -> bool {
         let (of_name, of_value) = self.digests[at];
         name.is_text(of_name, self.labels[at].0) && value.is_text(of_value, self.labels[at].1)
@@ -47,19 +58,6 @@ impl<'a, const N: usize> Pairs<'a, N> {
     #[inline(never)]
     fn is_anywhere(&self, part: &[Part; 2]) -> bool {
         (0..N).any(|at| self.is_at(at, part))
-    }
-}
-
-impl<const N: usize> Pairs<'_, N> {
-    #[inline(always)]
-    pub(crate) fn hash(&self, seed: u64) -> u64 {
-        let mut sum = 0u64;
-        for ((name, value), (of_name, of_value)) in self.labels.iter().zip(self.digests) {
-            let (name, value) = (of_name.word(seed, name), of_value.word(seed, value));
-            // A sum, because the order does not matter.
-            sum = sum.wrapping_add(hash_two(seed, name, value));
-        }
-        sum
     }
 }
 

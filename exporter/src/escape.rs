@@ -14,7 +14,8 @@ pub fn push_name(out: &mut Vec<u8>, name: &str, suffix: &str) {
     push_quoted_if(!is_legacy(name), out, name, suffix);
 }
 
-fn push_quoted_if(is_quoted: bool, out: &mut Vec<u8>, name: &str, suffix: &str) {
+/// Appends a name and `suffix`, in quotes or without.
+pub fn push_quoted_if(is_quoted: bool, out: &mut Vec<u8>, name: &str, suffix: &str) {
     let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
     out.extend_from_slice(quote);
     // There is nothing to escape in a name without quotes.

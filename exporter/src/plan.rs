@@ -562,7 +562,7 @@ fn push_sample_name(out: &mut Vec<u8>, name: &str, suffix: &str) -> bool {
     if is_quoted {
         out.push(b'{');
     }
-    escape::push_name(out, name, suffix);
+    escape::push_quoted_if(is_quoted, out, name, suffix);
     if !is_quoted {
         out.push(b'{');
     }
